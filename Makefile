@@ -1,0 +1,32 @@
+# qgsd: `make` alone lists what can be done.
+PORT ?= 8080
+PYTHON ?= /usr/bin/python3
+BIN := .venv/bin
+
+.PHONY: help setup run test lint format clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## install what is missing: QGIS, the virtual environment, qgsd in it
+
+.venv/.ready: pyproject.toml setup.py scripts/setup
+	@PYTHON=$(PYTHON) scripts/setup
+	@touch $@
+
+run: .venv/.ready ## serve the bundled example on PORT (8080)
+	@exec $(BIN)/qgsd demo --port $(PORT)
+
+lint: .venv/.ready ## style, types and the walls between the packages
+	@scripts/lint
+
+test: .venv/.ready ## lint, then the whole test suite
+	@scripts/setup-test
+	@scripts/lint
+	@$(BIN)/pytest
+
+format: .venv/.ready ## put all code into the common form
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .
+
+clean: ## remove what setup and tests have made
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

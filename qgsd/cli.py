@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`qgsd`: starting and stopping an instance, and looking at its configuration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from qgsd import __version__
+from qgsd.config import ConfigError, Loaded, add_flags, add_set_flag, load, overrides_from, render
+from qgsd.errors import StartError
+
+_NOT_RUNNING = 3
+_USAGE = 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="qgsd", description="QGIS Server, supervised.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"qgsd {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (help, _) in _COMMANDS.items():
+        command = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
+        command.add_argument("--version", action="version", version=f"qgsd {__version__}")
+        if name == "config":
+            command.add_argument("--markdown", action="store_true", help="as tables for the documentation")
+            continue
+        command.add_argument("-c", "--config", metavar="PATH", help="configuration file (ini)")
+        add_flags(command, name)
+        add_set_flag(command)
+        if name in ("stop", "restart"):
+            command.add_argument("--now", action="store_true", help="do not wait for running requests")
+            command.add_argument(
+                "--timeout",
+                dest="patience",
+                type=float,
+                default=60.0,
+                metavar="S",
+                help="give up after S seconds",
+            )
+    return parser
+
+
+def _load(arguments: argparse.Namespace) -> Loaded:
+    return load(arguments.config, os.environ, overrides_from(arguments))
+
+
+def _role(loaded: Loaded):  # type: ignore[no-untyped-def]
+    return "proxy" if loaded.settings.server.proxy else "server"
+
+
+# The commands.
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from qgsd.master import main as master
+    from qgsd.master.instance import Instance
+
+    def serving(instance: Instance) -> None:
+        where = ", ".join(listener.address for listener in instance.service)
+        print(
+            f"qgsd serves {os.path.abspath(instance.settings.cache.rootdir or '.')} on {where}",
+            file=sys.stderr,
+        )
+
+    loaded = _load(arguments)
+    master.run(loaded, overrides_from(arguments), _role(loaded), serving)
+    return 0
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from qgsd.master import main as master
+
+    master.run(_load(arguments), overrides_from(arguments), "worker")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from qgsd import demo
+
+    return demo.run(arguments)
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    from qgsd import daemon
+
+    loaded = _load(arguments)
+    return daemon.start(loaded, overrides_from(arguments), _role(loaded))
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    from qgsd import daemon
+
+    return daemon.stop(_load(arguments), now=arguments.now, patience=arguments.patience)
+
+
+def _restart(arguments: argparse.Namespace) -> int:
+    from qgsd import daemon
+
+    loaded = _load(arguments)
+    if daemon.stop(loaded, now=arguments.now, patience=arguments.patience) == 1:
+        return 1
+    return daemon.start(loaded, overrides_from(arguments), _role(loaded))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from qgsd import daemon
+
+    return daemon.status(_load(arguments))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from qgsd.check import check
+
+    return check(_load(arguments))
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    print(render.markdown() if arguments.markdown else render.ini(), end="")
+    return 0
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
+    "run": ("run in the foreground", _run),
+    "start": ("start as a daemon; returns once it serves", _start),
+    "stop": ("stop the daemon", _stop),
+    "restart": ("stop the daemon and start it again", _restart),
+    "status": ("is it running? (exit status 0 yes, 3 no)", _status),
+    "worker": ("run workers only, for a proxy elsewhere", _worker),
+    "check": ("validate configuration and environment, show every option in force", _check),
+    "config": ("print a commented configuration of all options with their defaults", _config),
+    "demo": ("run in the foreground with the bundled example", _demo),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit status: 0 done, 1 failed, 2 usage, 3 (`status`) not running."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _COMMANDS[arguments.command][1](arguments)
+    except (StartError, ConfigError) as error:
+        print(f"qgsd: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The configuration of qgsd.
+
+Every option is declared once, as a field in `options`. From that come the ini file, the environment, the
+command line, `qgsd config`, `qgsd check`, and what children are told.
+
+>>> load(None, {}, {("server", "workers"): "4"}).settings.server.workers
+4
+"""
+
+from . import render
+from .arguments import add_flags, add_set_flag, overrides_from
+from .catalogue import changes, declarations, find, named
+from .declaration import Declaration
+from .errors import ConfigError
+from .loading import Loaded, load
+from .options import (
+    CacheSettings,
+    ControlSettings,
+    LoggingSettings,
+    ServerSettings,
+    Settings,
+    SupervisionSettings,
+    WorkerSettings,
+    ZmqSettings,
+)
+
+__all__ = [
+    "CacheSettings",
+    "ConfigError",
+    "ControlSettings",
+    "Declaration",
+    "Loaded",
+    "LoggingSettings",
+    "ServerSettings",
+    "Settings",
+    "SupervisionSettings",
+    "WorkerSettings",
+    "ZmqSettings",
+    "add_flags",
+    "add_set_flag",
+    "changes",
+    "declarations",
+    "find",
+    "load",
+    "named",
+    "overrides_from",
+    "render",
+]

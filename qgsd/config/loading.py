@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Settings from everywhere they can come from: defaults < environment < file < command line.
+
+Every value that is given is checked, even where a stronger one wins: a file is right or wrong by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .catalogue import canonical, declarations, find, sections, unknown_key, unknown_section
+from .declaration import ENVIRONMENT_PREFIX, Declaration
+from .errors import ConfigError, nearest
+from .inifile import Entry, Expander, IniFile, read
+from .options import Settings
+
+Id = tuple[str, str]
+
+DEFAULT = "default"
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings, and where they came from.
+
+    :param sources: of every option, by (section, key): "default", "environment QGSRV_…", "FILE:LINE" or
+        "command line".
+    :param path: the configuration file, absolute, if there is one.
+    :param unknown_environment: QGSRV_ variables that no option knows, each with the known one most like it.
+    """
+
+    settings: Settings
+    sources: dict[Id, str]
+    path: str | None = None
+    unknown_environment: dict[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Given:
+    value: Any
+    source: str
+
+
+def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[Id, str]) -> Loaded:
+    """The settings in force.
+
+    >>> load(None, {"QGSRV_SERVER_TIMEOUT": "5"}, {("server", "port"): "9000"}).settings.server.port
+    9000
+
+    :param path: the configuration file; None for none. Relative paths in it start at its folder, others
+        at the current directory.
+    :param environ: the environment; only QGSRV_ variables count.
+    :param overrides: what the command line gave, as text, by (section, key).
+    :raises ConfigError: for the first thing that is wrong, wherever it stands.
+    """
+    given = {d.id: _Given(d.default, DEFAULT) for d in declarations()}
+    given |= _from_environment(environ)
+    commanded = _from_command_line(overrides)
+    if path:
+        given |= _from_file(read(path), os.path.dirname(os.path.abspath(path)), given, commanded)
+    given |= commanded
+    return Loaded(
+        settings=_settings({option: one.value for option, one in given.items()}),
+        sources={option: one.source for option, one in given.items()},
+        path=os.path.abspath(path) if path else None,
+        unknown_environment=_unknown(environ),
+    )
+
+
+def _settings(values: Mapping[Id, Any]) -> Settings:
+    defaults = Settings()
+    grouped: dict[str, dict[str, Any]] = {name: {} for name in sections()}
+    for (section, key), value in values.items():
+        grouped[section][key] = value
+    return Settings(**{name: type(getattr(defaults, name))(**of) for name, of in grouped.items()})
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[Id, _Given]:
+    given = {}
+    for declared in declarations():
+        text = environ.get(declared.environment)
+        # Container files set variables to nothing to leave them out.
+        if text is None or (not text.strip() and not declared.kind.takes_empty):
+            continue
+        source = f"environment {declared.environment}"
+        given[declared.id] = _Given(_value(declared, text, _here(), source), source)
+    return given
+
+
+def _from_command_line(overrides: Mapping[Id, str]) -> dict[Id, _Given]:
+    given = {}
+    for (section, key), text in overrides.items():
+        declared = find(section, key)
+        if declared is None:
+            raise unknown_key(section, key, source=COMMAND_LINE)
+        value = _value(declared, text, _here(), COMMAND_LINE)
+        given[declared.id] = _Given(value, COMMAND_LINE)
+    return given
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise ConfigError("the current directory does not exist any more") from error
+
+
+def _value(declared: Declaration, text: str, folder: str, source: str) -> Any:
+    try:
+        return declared.kind.parse(text, folder)
+    except ValueError as error:
+        raise ConfigError(
+            str(error),
+            source=source,
+            key=declared.name,
+            found="***" if declared.secret else text,
+            allowed=declared.kind.describe(),
+        ) from None
+
+
+def _from_file(
+    ini: IniFile, folder: str, below: Mapping[Id, _Given], above: Mapping[Id, _Given]
+) -> dict[Id, _Given]:
+    entries = _known_entries(ini)
+
+    def lookup(section: str, key: str) -> str | Entry:
+        declared = find(section, key)
+        if declared is None:
+            raise KeyError(key)
+        # A reference means the option's value in force, wherever that comes from.
+        if declared.id in entries and declared.id not in above:
+            return entries[declared.id][1]
+        value: str = declared.kind.format((above.get(declared.id) or below[declared.id]).value)
+        return value
+
+    expander = Expander(lookup)
+    given = {}
+    for option, (declared, entry) in entries.items():
+        text = expander.expand(entry)
+        try:
+            value = declared.kind.parse(text, folder)
+        except ValueError as error:
+            found = "***" if declared.secret else text
+            raise entry.error(str(error), found, declared.kind.describe()) from None
+        given[option] = _Given(value, f"{entry.file}:{entry.line}")
+    return given
+
+
+def _known_entries(ini: IniFile) -> dict[Id, tuple[Declaration, Entry]]:
+    """The entries by option. Raises ConfigError for unknown sections and keys, and for duplicates."""
+    for section, line in ini.sections.items():
+        if canonical(section) not in sections():
+            raise unknown_section(section, file=ini.file, line=line)
+    known: dict[Id, tuple[Declaration, Entry]] = {}
+    for entry in ini.entries:
+        declared = find(entry.section, entry.key)
+        if declared is None:
+            raise unknown_key(entry.section, entry.key, file=entry.file, line=entry.line)
+        if declared.id in known:
+            first = known[declared.id][1]
+            raise entry.error(
+                f"given twice, first in line {first.line}",
+                "***" if declared.secret else entry.text,
+                "one value for a key" + _same_section(first, entry),
+            )
+        known[declared.id] = declared, entry
+    return known
+
+
+def _same_section(first: Entry, second: Entry) -> str:
+    if first.section == second.section:
+        return ""
+    return f" ([{first.section}] and [{second.section}] are one section)"
+
+
+def _unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
+    known = {d.environment.removeprefix(ENVIRONMENT_PREFIX): d.environment for d in declarations()}
+    unknown: dict[str, str | None] = {}
+    for name in sorted(environ):
+        # The common prefix would make everything look alike.
+        rest = name.removeprefix(ENVIRONMENT_PREFIX)
+        if name.startswith(ENVIRONMENT_PREFIX) and rest not in known:
+            like = nearest(rest, known)
+            unknown[name] = known[like] if like else None
+    return unknown

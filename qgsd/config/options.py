@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All options of qgsd. To add one, add a field here: nothing else has to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .declaration import RUN, STOP, WORKER, option
+from .kinds import Boolean, Choice, Integer, List, Number, Path, Size, Text, address
+
+_DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """[server]: where and how HTTP is served, and by how many processes."""
+
+    port: int = option(
+        8080,
+        Integer(0, 65535),
+        "port to listen on; 0 lets the kernel choose",
+        env="QGSRV_SERVER_HTTP_PORT",
+        flag=("-p", "--port"),
+        metavar="PORT",
+    )
+    interfaces: tuple[str, ...] = option(
+        ("0.0.0.0",),
+        List(address, "IPv4 or IPv6 addresses, host names, unix:/path"),
+        "addresses to listen on",
+        flag=("-b", "--bind"),
+        metavar="IP",
+    )
+    workers: int = option(
+        2,
+        Integer(0, 1000),
+        "QGIS processes",
+        flag=("-w", "--workers"),
+        metavar="NUM",
+        commands=(RUN, WORKER),
+        live=True,
+    )
+    jobs: int = option(1, Integer(1, 64), "HTTP children", flag=("-j", "--jobs"), metavar="NUM", live=True)
+    timeout: float = option(
+        20.0,
+        Number(0, _DAY, above=True),
+        "seconds after which a request is answered 504",
+        flag=("--timeout",),
+        metavar="SECONDS",
+        live=True,
+    )
+    proxy: bool = option(
+        False,
+        Boolean(),
+        "serve HTTP and queue only, workers of other machines do the rendering",
+        flag=("--proxy",),
+    )
+    setuid: str = option(
+        "",
+        Text(r"[^\s:/]+", "a user name", empty=True),
+        "user to run as, once the port is open",
+        flag=("-u", "--setuid"),
+        metavar="USER",
+    )
+    instance: str = option(
+        "qgsd",
+        Text(r"[A-Za-z0-9._-]{1,64}", "up to 64 letters, digits, . _ -"),
+        "name that tells several daemons on one machine apart",
+        flag=("--instance",),
+        metavar="NAME",
+        commands=(RUN, STOP),
+    )
+    pidfile: str = option(
+        "",
+        Path(),
+        "file for the master's process id; empty = qgsd's own folder",
+        flag=("--pidfile",),
+        metavar="PATH",
+        commands=(RUN, WORKER, STOP),
+    )
+    ssl: bool = option(False, Boolean(), "serve HTTPS")
+    ssl_cert: str = option("", Path(), "certificate for HTTPS, with its chain (PEM)")
+    ssl_key: str = option("", Path(), "private key of the certificate (PEM)")
+    cross_origin: bool = option(True, Boolean(), "let pages of other sites read answers (CORS)", live=True)
+    http_proxy: bool = option(
+        False, Boolean(), "trust X-Forwarded-For, -Proto and -Host of the client", live=True
+    )
+    pluginpath: str = option("", Path(), "folder of QGIS Server plugins, instead of QGIS_PLUGINPATH")
+    max_body_size: int = option(64 * 1024**2, Size(), "largest request body; above it 413", live=True)
+    max_uri_size: int = option(32 * 1024, Size(), "longest request URI; above it 414", live=True)
+    max_header_size: int = option(64 * 1024, Size(), "largest request headers; above it 431", live=True)
+    client_timeout: float = option(
+        30.0, Number(0, _DAY, above=True), "seconds a client may take to send its request", live=True
+    )
+    keepalive_timeout: float = option(
+        75.0, Number(0, _DAY), "seconds an idle connection is kept open", live=True
+    )
+
+
+@dataclass(frozen=True)
+class LoggingSettings:
+    """[logging]: what is told, and where."""
+
+    level: str = option(
+        "info",
+        Choice(("debug", "info", "warning", "error", "critical")),
+        "least important messages to log",
+        flag=("--logging",),
+        metavar="{debug,info,warning,error}",
+        commands=(RUN, WORKER),
+        live=True,
+    )
+    file: str = option("", Path(), "log here instead of stderr")
+    access: str = option("-", Path(words=("-", "off"), empty=False), "access log: - (stdout), off, or a file")
+    qgis_info: bool = option(False, Boolean(), "QGIS's own info messages too", live=True)
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """[cache]: the projects, and how workers keep them."""
+
+    size: int = option(10, Integer(1, 100_000), "projects a worker keeps open", live=True)
+    rootdir: str = option(
+        "",
+        Path(),
+        "folder of the projects; empty = the current directory",
+        flag=("--rootdir",),
+        metavar="PATH",
+        commands=(RUN, WORKER),
+    )
+    strict_check: bool = option(True, Boolean(), "refuse projects with invalid layers (422)", live=True)
+    check_interval: float = option(
+        1.0,
+        Number(0, _DAY),
+        "seconds between looks at whether a project changed; 0 = at every request",
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class ZmqSettings:
+    """[zmq]: the queue between HTTP and workers."""
+
+    identity: str = option(
+        "OWS-SERVER", Text(r"\S{1,200}", "up to 200 characters without blanks"), "name of the queue's socket"
+    )
+    bindaddr: str = option(
+        "tcp://*:18080",
+        Text(r"tcp://\S+:([0-9]{1,5}|\*)|ipc:///\S+", "tcp://ADDRESS:PORT or ipc:///PATH"),
+        "where --proxy listens for workers",
+        env="QGSRV_ZMQ_INADDR",
+    )
+    maxqueue: int = option(1000, Integer(1, 1_000_000), "requests that may wait; above it 503", live=True)
+    timeout: int = option(
+        15000, Integer(1, 86_400_000), "milliseconds a request may wait in the queue", live=True
+    )
+    insecure: bool = option(False, Boolean(), "accept workers of other machines without encryption")
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """[worker]: for `qgsd worker`, the proxy it works for."""
+
+    host: str = option(
+        "",
+        Text(r"[^\s/]+", "a host name or address", empty=True),
+        "machine of the proxy, only for qgsd worker",
+        flag=("--host",),
+        metavar="HOST",
+        commands=(WORKER,),
+    )
+    port: int = option(
+        18080,
+        Integer(1, 65535),
+        "port of the proxy, only for qgsd worker",
+        flag=("--port",),
+        metavar="PORT",
+        commands=(WORKER,),
+    )
+
+
+@dataclass(frozen=True)
+class ControlSettings:
+    """[control]: where qgsdctl reaches the master."""
+
+    address: str = option(
+        "",
+        Text(
+            r"ipc:///\S+|tcp://(127(\.[0-9]{1,3}){3}|localhost|\[::1\]):[0-9]{1,5}",
+            "ipc:///PATH or tcp://127.0.0.1:PORT",
+            empty=True,
+        ),
+        "address of the control socket; empty = a socket in the pidfile's folder",
+        flag=("--control",),
+        metavar="ADDRESS",
+        commands=(RUN, WORKER, STOP),
+    )
+
+
+@dataclass(frozen=True)
+class SupervisionSettings:
+    """[supervision]: how patient the master is with its children."""
+
+    start_timeout: float = option(
+        60.0, Number(0, _DAY, above=True), "seconds a child may take to become ready"
+    )
+    kill_grace: float = option(
+        1.0, Number(0, _DAY), "seconds over its deadline before a worker is killed", live=True
+    )
+    stop_timeout: float = option(30.0, Number(0, _DAY), "seconds a graceful stop may take", live=True)
+    backoff_max: float = option(
+        30.0,
+        Number(0, _DAY, above=True),
+        "longest pause, in seconds, before a crashing child is started again",
+        live=True,
+    )
+    worker_grace: float = option(
+        5.0,
+        Number(0, _DAY),
+        "seconds without any worker before requests are refused at once with 503",
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every option's value. Built by `load`, passed on to whoever needs it, never changed.
+
+    >>> Settings().server.port
+    8080
+    """
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    zmq: ZmqSettings = field(default_factory=ZmqSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    control: ControlSettings = field(default_factory=ControlSettings)
+    supervision: SupervisionSettings = field(default_factory=SupervisionSettings)

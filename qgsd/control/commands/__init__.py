@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All control commands, in the order the help lists them.
+
+A new command is a class in one of the modules here and an entry in `COMMANDS`; the
+server, the client, qgsdctl and its help need no change.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from qgsd.control.commands.base import Command
+from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Stop
+from qgsd.control.commands.look import Config, Events, Ping, Ps, StatusCommand, Version
+
+__all__ = ["COMMANDS", "Command", "unknown_command"]
+
+COMMANDS: dict[str, Command[Any]] = {
+    command.name: command
+    for command in (
+        StatusCommand(),
+        Ps(),
+        Scale(),
+        Reload(),
+        Restart(),
+        Stop(),
+        Kill(),
+        Events(),
+        Config(),
+        LogLevel(),
+        Ping(),
+        Version(),
+    )
+}
+
+
+def unknown_command(name: str) -> str:
+    """The sentence for a command that does not exist, with the nearest one that does.
+
+    >>> unknown_command("stauts")
+    "there is no command 'stauts'; did you mean 'status'?"
+    """
+    near = get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "there are: " + ", ".join(COMMANDS)
+    return f"there is no command {name[:40]!r}; {hint}"

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the control commands may ask of a master.
+
+The commands know this interface and nothing else of the master, the master
+implements it and knows nothing of sockets or JSON. An operation that changes
+something returns when its effect is there (`wait`), or when it is accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from qgsd.control.records import EventRecord, ProcessRecord, ReloadRecord, Status
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Refused(Exception):
+    """The master will not or cannot do what was asked; `code` is a word for scripts, the text for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Operations(Protocol):
+    """The verbs of a running instance. Each raises `Refused` with a reason when it cannot be done."""
+
+    def status(self) -> Status: ...
+
+    async def processes(self) -> list[ProcessRecord]: ...
+
+    async def scale(self, workers: int, *, relative: bool, wait: bool, progress: Progress) -> dict[str, Any]:
+        """Set the number of workers (or change it by `workers`); returns the `workers` counts."""
+        ...
+
+    async def reload(self, project: str | None, *, wait: bool, progress: Progress) -> list[ReloadRecord]: ...
+
+    async def restart(self, *, wait: bool, progress: Progress) -> dict[str, Any]:
+        """Replace template, workers, http children and dispatcher one by one, none of them in use."""
+        ...
+
+    async def stop(self, *, now: bool) -> dict[str, Any]:
+        """Accept the stop; the caller sees its end when the master's pid is gone."""
+        ...
+
+    async def kill(self, target: int, *, wait: bool) -> dict[str, Any]:
+        """SIGKILL the worker in slot `target`, or the child with that pid; waits for its replacement."""
+        ...
+
+    def config(self) -> list[dict[str, Any]]:
+        """Each effective option: `section`, `key`, `value`, `source`, `live`; secrets left out."""
+        ...
+
+    async def log_level(self, level: str) -> dict[str, Any]: ...
+
+    def recent_events(self) -> list[EventRecord]: ...
+
+    def follow_events(self) -> asyncio.Queue[EventRecord]:
+        """A queue that receives every event from now on, until `unfollow_events`."""
+        ...
+
+    def unfollow_events(self, queue: asyncio.Queue[EventRecord]) -> None: ...

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the control socket answers: one typed record per kind of answer.
+
+These are the public names that scripts rely on; `qgsdctl --json` prints them as
+they are. Adding a field is compatible, renaming or removing one is not.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+ChildRole = Literal["master", "template", "dispatcher", "http", "admin", "worker"]
+ChildState = Literal["starting", "idle", "busy", "draining", "backoff"]
+InstanceState = Literal["starting", "running", "draining"]
+
+
+class WorkerCounts(Struct, frozen=True):
+    """How many workers are wanted (`target`) and how many are in which state."""
+
+    target: int
+    ready: int
+    busy: int
+    starting: int
+
+
+class QueueStatus(Struct, frozen=True):
+    """Requests waiting for a worker, and how many may wait."""
+
+    waiting: int
+    max: int
+
+
+class Counters(Struct, frozen=True):
+    """Totals since the master started."""
+
+    requests: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    retries: int = 0
+    crashes: int = 0
+    restarts: int = 0
+    coalesced: int = 0
+    cache_hits: int = 0
+
+
+class Status(Struct, frozen=True):
+    """The instance in one look; `uptime` in seconds, `listen` as addresses a person can read."""
+
+    state: InstanceState
+    version: str
+    qgis_version: str
+    pid: int
+    uptime: float
+    listen: list[str]
+    workers: WorkerCounts
+    queue: QueueStatus
+    counters: Counters
+    generation: int
+    instance: str
+
+
+class ProcessRecord(Struct, frozen=True):
+    """One row of `ps`: a process of the instance, or a slot that rests (`backoff`, pid null).
+
+    `uptime` in seconds, `rss` and `pss` in bytes, `cpu` in percent of one core.
+    """
+
+    role: ChildRole
+    slot: int | None
+    pid: int | None
+    state: ChildState
+    uptime: float
+    requests: int
+    rss: int
+    pss: int
+    cpu: float
+    project: str | None
+    generation: int
+    machine: str = ""
+
+
+class ReloadRecord(Struct, frozen=True):
+    """What a reload did to one project; `error` is QGIS's reason when the old version was kept."""
+
+    project: str
+    status: Literal["flipped", "unchanged", "kept-old"]
+    error: str | None = None
+
+
+class EventRecord(Struct, frozen=True):
+    """Something that happened; `time` in seconds since the epoch, `reason` in words for a person."""
+
+    time: float
+    event: str
+    reason: str
+    details: dict[str, str | int | float | None] = {}

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The results of the commands as text for a person (rich renderables); used by qgsdctl only.
+
+Names of projects come from URLs and reasons from other programs, so control characters
+are replaced before they reach a terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from qgsd.control.records import EventRecord, ProcessRecord, ReloadRecord, Status, WorkerCounts
+
+_COLOURS = {
+    "running": "green",
+    "idle": "green",
+    "flipped": "green",
+    "busy": "cyan",
+    "starting": "yellow",
+    "draining": "yellow",
+    "backoff": "red",
+    "kept-old": "red",
+}
+
+
+def status(record: Status) -> RenderableType:
+    """The instance in a few lines."""
+    head = Text.assemble(
+        (clean(record.instance), "bold"),
+        " is ",
+        coloured(record.state),
+        f", pid {record.pid}, up {duration(record.uptime)}; "
+        f"qgsd {clean(record.version)}, QGIS {clean(record.qgis_version)}",
+    )
+    counts, queue, totals = record.workers, record.queue, record.counters
+    rows = [
+        ("listening", ", ".join(map(clean, record.listen)) or "nowhere"),
+        ("workers", _worker_text(counts)),
+        ("queue", f"{queue.waiting} of {queue.max} waiting"),
+        ("requests", f"{totals.requests} ({totals.cache_hits} from the cache, {totals.coalesced} coalesced)"),
+        ("trouble", f"{totals.errors} errors, {totals.timeouts} timeouts, {totals.retries} retries"),
+        ("children", f"{totals.crashes} crashes, {totals.restarts} restarts"),
+        ("generation", str(record.generation)),
+    ]
+    return Group(head, *(Text.assemble((f"{name:<12}", "dim"), text) for name, text in rows))
+
+
+def processes(records: list[ProcessRecord]) -> RenderableType:
+    """The rows of `ps`; the column of machines only where there are some."""
+    headers = ["ROLE", "SLOT", "PID", "STATE", "UPTIME", "REQUESTS", "RSS", "PSS", "CPU"]
+    table = _table(headers, right=["SLOT", "PID", "UPTIME", "REQUESTS", "RSS", "PSS", "CPU"])
+    machines = any(record.machine for record in records)
+    if machines:
+        table.add_column("MACHINE")
+    table.add_column("PROJECT", overflow="fold")
+    for record in records:
+        table.add_row(
+            record.role,
+            _or_dash(record.slot),
+            _or_dash(record.pid),
+            coloured(record.state),
+            duration(record.uptime),
+            str(record.requests),
+            size(record.rss),
+            size(record.pss),
+            f"{record.cpu:.0f}%",
+            *([clean(record.machine) or "-"] if machines else []),
+            clean(record.project or "-"),
+        )
+    return table
+
+
+def workers(counts: WorkerCounts) -> RenderableType:
+    """The answer to `scale`."""
+    return Text(f"workers: {_worker_text(counts)}")
+
+
+def reloads(records: list[ReloadRecord]) -> RenderableType:
+    """What became of each project."""
+    if not records:
+        return Text("reloaded; no project was open")
+    table = _table(["PROJECT", "STATUS"])
+    table.add_column("ERROR", overflow="fold")
+    for record in records:
+        table.add_row(clean(record.project), coloured(record.status), clean(record.error or ""))
+    return table
+
+
+def events(records: Iterable[EventRecord]) -> RenderableType:
+    """One line each, oldest first."""
+    lines = [event(record) for record in records]
+    return Group(*lines) if lines else Text("no events")
+
+
+def event(record: EventRecord) -> RenderableType:
+    """One event: local time, name, reason, details."""
+    style = "red" if record.event.endswith(("crashed", "killed", "broken", "quarantined", "timeout")) else ""
+    details = " ".join(f"{name}={value}" for name, value in record.details.items() if value is not None)
+    return Text.assemble(
+        (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.time)), "dim"),
+        "  ",
+        (f"{clean(record.event):<20}", style),
+        "  ",
+        clean(record.reason),
+        (f"  ({clean(details)})" if details else "", "dim"),
+    )
+
+
+def options(rows: list[dict[str, Any]]) -> RenderableType:
+    """The effective configuration."""
+    table = _table(["OPTION", "VALUE", "SOURCE", "LIVE"])
+    for row in rows:
+        live = "" if row.get("live") is None else ("yes" if row["live"] else "restart")
+        name = f"{row.get('section')}.{row.get('key')}"
+        table.add_row(clean(name), clean(row.get("value")), clean(row.get("source")), live)
+    return table
+
+
+def versions(names: dict[str, str]) -> RenderableType:
+    """The answer to `version`."""
+    labels = {"version": "master", "qgis_version": "QGIS"}
+    return Group(*(Text(f"{labels.get(key, key):<8} {clean(value)}") for key, value in names.items()))
+
+
+def outcome(done: str, result: Any) -> RenderableType:
+    """A result of no fixed shape: its `message`, or what was done and what came with it."""
+    if not isinstance(result, dict):
+        return Text(done)
+    if isinstance(result.get("message"), str):
+        return Text(clean(result["message"]))
+    details = ", ".join(f"{key} {value}" for key, value in result.items() if value is not None)
+    return Text(f"{done}: {clean(details)}" if details else done)
+
+
+def clean(value: object) -> str:
+    """The text without anything a terminal would obey.
+
+    >>> clean("a\\x1b[2Jb")
+    'a?[2Jb'
+    """
+    text = "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two units that matter.
+
+    >>> duration(4000)
+    '1h06m'
+    """
+    whole = max(0, int(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if days:
+        return f"{days}d{hours % 24:02}h"
+    if hours:
+        return f"{hours}h{minutes % 60:02}m"
+    return f"{minutes}m{whole % 60:02}s" if minutes else f"{whole}s"
+
+
+def size(count: int) -> str:
+    """Bytes in MiB, or GiB from ten of them on.
+
+    >>> size(125829120)
+    '120M'
+    """
+    mebibytes = count / (1 << 20)
+    return f"{mebibytes / 1024:.1f}G" if mebibytes >= 10240 else f"{mebibytes:.0f}M"
+
+
+def coloured(word: str) -> Text:
+    """A state in its colour."""
+    return Text(clean(word), style=_COLOURS.get(word, ""))
+
+
+def _worker_text(counts: WorkerCounts) -> str:
+    return (
+        f"{counts.ready} of {counts.target} ready, {counts.busy} busy"
+        + f", {counts.starting} starting" * bool(counts.starting)
+    )
+
+
+def _or_dash(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def _table(headers: Iterable[str], right: Iterable[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    return table

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The instance as a daemon: detaching, and finding, asking and stopping one that runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from daemon import DaemonContext
+
+from qgsd.config import Loaded
+from qgsd.control import Client, CommandFailed, NoMaster, locate
+from qgsd.errors import StartError
+from qgsd.master import main as master
+from qgsd.master.instance import InstanceRole, check_settings
+
+_NOT_RUNNING = 3
+_SERVES = b"serves\n"
+
+
+def start(loaded: Loaded, overrides: Mapping[tuple[str, str], str], role: InstanceRole) -> int:
+    """Detach, and return once the instance serves. Raises `StartError` with its reason when it does not."""
+    check_settings(loaded.settings, role)
+    read, write = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.fork() == 0:
+        os.close(read)
+        _become_daemon(loaded, overrides, role, write)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read()
+    # The first child only forks again; its end is of no interest, but must not stay a zombie.
+    os.wait()
+    if said != _SERVES:
+        raise StartError(
+            said.decode("utf-8", "replace").strip() or "the daemon ended without a word; see its log"
+        )
+    return 0
+
+
+def _become_daemon(
+    loaded: Loaded, overrides: Mapping[tuple[str, str], str], role: InstanceRole, tell: int
+) -> NoReturn:
+    status = 1
+    try:
+        log = _open_log(loaded)
+        context = DaemonContext(
+            working_directory=os.getcwd(), umask=0o027, files_preserve=[tell], stdout=log, stderr=log,
+            signal_map={},
+        )  # fmt: skip
+        with context:
+            master.run(loaded, overrides, role, lambda instance: _tell(tell, _SERVES))
+        status = 0
+    except StartError as error:
+        _tell(tell, str(error).encode())
+    except Exception as error:
+        _tell(tell, f"unexpected error: {error!r}".encode())
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _open_log(loaded: Loaded):  # type: ignore[no-untyped-def]
+    """What goes to stdout and stderr; without a log file nowhere, as for any daemon."""
+    path = loaded.settings.logging.file or os.devnull
+    try:
+        return open(path, "a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise StartError(f"[logging] file: cannot write {path}: {error.strerror}") from error
+
+
+def _tell(descriptor: int, text: bytes) -> None:
+    """One message to the command that waits; after that its end of the pipe must be free."""
+    try:
+        os.write(descriptor, text)
+        os.close(descriptor)
+    except OSError:
+        # It has been told already, or whoever started us does not wait any more.
+        return
+
+
+# An instance that runs already.
+
+
+def _pidfile(loaded: Loaded) -> Path:
+    return master.pidfile_path(loaded, "proxy" if loaded.settings.server.proxy else "server")
+
+
+def status(loaded: Loaded) -> int:
+    """Print whether the instance runs; 0 if so, else 3."""
+    pidfile = _pidfile(loaded)
+    if not locate.is_live(pidfile):
+        print(f"qgsd is not running (pidfile {pidfile})")
+        return _NOT_RUNNING
+    try:
+        with Client(locate.control_of(pidfile), timeout=5) as client:
+            told = client.call("status")
+    except (NoMaster, CommandFailed) as error:
+        print(f"qgsd runs (pid {locate.read_pidfile(pidfile).pid}) but does not answer: {error}")
+        return 0
+    workers = told["workers"]
+    print(
+        f"qgsd is {told['state']} (pid {told['pid']}), {workers['ready']} of {workers['target']} workers ready"
+    )
+    return 0
+
+
+def stop(loaded: Loaded, *, now: bool, patience: float) -> int:
+    """Stop the instance and wait for its end: 0 stopped, 3 it did not run, 1 it still runs after `patience` s."""
+    pidfile = _pidfile(loaded)
+    if not locate.is_live(pidfile):
+        print(f"qgsd is not running (pidfile {pidfile})", file=sys.stderr)
+        return _NOT_RUNNING
+    _ask_to_stop(pidfile, now=now)
+    until = time.monotonic() + patience
+    while locate.is_live(pidfile):
+        if time.monotonic() > until:
+            print(f"qgsd still runs after {patience:g} s; use --now to end it at once", file=sys.stderr)
+            return 1
+        time.sleep(0.02)
+    return 0
+
+
+def _ask_to_stop(pidfile: Path, *, now: bool) -> None:
+    """By command, or by signal to a master that does not answer."""
+    import signal
+
+    try:
+        with Client(locate.control_of(pidfile), timeout=5) as client:
+            client.call("stop", now=now)
+    except (NoMaster, CommandFailed) as error:
+        pid = locate.read_pidfile(pidfile).pid
+        if pid is None:
+            raise StartError(f"the master does not answer ({error}) and {pidfile} names no pid") from error
+        os.kill(pid, signal.SIGQUIT if now else signal.SIGTERM)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an instance is made of before it has children: its role, names, sockets and folders."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from qgsd.config import Loaded, Settings
+from qgsd.errors import StartError
+from qgsd.master import listeners
+from qgsd.master.listeners import Listener
+from qgsd.master.pidfile import PidFile
+from qgsd.master.policy import Role
+from qgsd.master.spawn import User
+from qgsd.messages import Begin
+
+if TYPE_CHECKING:
+    from qgsd.master.supervisor import Supervisor
+
+InstanceRole = Literal["server", "proxy", "worker"]
+
+
+@dataclass
+class Instance:
+    """One qgsd on this machine. `server` does all, `proxy` has no workers, `worker` has nothing else."""
+
+    role: InstanceRole
+    name: str
+    loaded: Loaded
+    overrides: Mapping[tuple[str, str], str]
+    pidfile: PidFile
+    control: str
+    user: User | None = None
+    service: list[Listener] = field(default_factory=list)
+    front: Listener | None = None
+    behind: list[Listener] = field(default_factory=list)
+    on_serving: Callable[[], None] = lambda: None
+
+    @property
+    def settings(self) -> Settings:
+        return self.loaded.settings
+
+    @property
+    def has_http(self) -> bool:
+        return self.role != "worker"
+
+    @property
+    def has_workers(self) -> bool:
+        return self.role != "proxy"
+
+    @property
+    def tmp(self) -> Path:
+        return self.pidfile.directory / "tmp"
+
+    @property
+    def machine(self) -> str:
+        """The name of this machine, where workers and proxy are on different ones; else empty."""
+        return socket.gethostname() if self.role == "worker" else ""
+
+    @property
+    def back(self) -> list[str]:
+        """Where workers find their dispatcher."""
+        if self.role == "worker":
+            remote = self.settings.worker
+            host = f"[{remote.host}]" if ":" in remote.host else remote.host
+            return [f"tcp://{host}:{remote.port}"]
+        return [self.behind[0].address]
+
+    def worker_name(self, slot: int, pid: int | None) -> str:
+        """The name by which a worker of ours joins a dispatcher."""
+        return f"{self.settings.zmq.identity}:{self.machine}:{slot}:{pid}"
+
+    def open(self) -> None:
+        """Bind everything and make the folders. Raises `StartError`; `close` undoes it."""
+        directory = self.pidfile.directory
+        self.tmp.mkdir(mode=0o711)
+        if self.has_http:
+            self.service = listeners.service_listeners(self.settings, os.environ)
+            self.front = listeners.ipc_listener(directory / "front")
+            self.behind = [listeners.ipc_listener(directory / "back")]
+            if self.role == "proxy":
+                self.behind.append(listeners.tcp_listener(self.settings))
+        for listener in [self.front, *self.behind]:
+            if listener is not None and listener.path is not None:
+                self._admit(listener.path)
+
+    def _admit(self, path: Path) -> None:
+        path.chmod(0o600)
+        if self.user is not None:
+            self.user.own(path)
+
+    def descriptors_for(self, role: Role) -> list[int]:
+        """The sockets that a child of this role works on."""
+        if role == "http":
+            return [listener.socket.fileno() for listener in self.service]
+        if role == "dispatcher":
+            assert self.front is not None
+            return [listener.socket.fileno() for listener in (self.front, *self.behind)]
+        return []
+
+    def begin(self, settings: bytes) -> Begin:
+        """The first order, as far as it is the same for all children."""
+        back = [listener.address for listener in self.behind] or self.back
+        return Begin(
+            role="", slot=0, row=0, generation=0, instance=self.name, machine=self.machine, settings=settings,
+            front=self.front.address if self.front else "", back=back,
+        )  # fmt: skip
+
+    def serving(self, supervisor: Supervisor) -> None:
+        """Called once, when the instance can answer."""
+        self.on_serving()
+
+    def stop_listening(self) -> None:
+        """Refuse new clients; those that are connected stay with their http child."""
+        for listener in self.service:
+            listener.close()
+        self.service = []
+
+    def close(self) -> None:
+        self.stop_listening()
+        for listener in [self.front, *self.behind]:
+            if listener is not None:
+                listener.close()
+        self.pidfile.remove()
+
+
+def check_settings(settings: Settings, role: InstanceRole) -> None:
+    """Foreseeable mistakes, found before anything is started. Raises `StartError`."""
+    root = settings.cache.rootdir
+    if root and not os.path.isdir(root):
+        what = "is not a folder" if os.path.exists(root) else "does not exist"
+        raise StartError(
+            f"[cache] rootdir: {root} {what}; give the folder with your projects (--rootdir PATH)"
+        )
+    if root and not os.access(root, os.R_OK | os.X_OK):
+        raise StartError(f"[cache] rootdir: {root} cannot be read by this user")
+    if role == "worker" and not settings.worker.host:
+        raise StartError("a worker needs to know its proxy: --host HOST")
+    if role == "worker" and not listeners.is_loopback(settings.worker.host) and not settings.zmq.insecure:
+        raise StartError(
+            f"the proxy {settings.worker.host} is another machine and the connection would not be encrypted; "
+            "write insecure=yes in [zmq] if the network between them is yours alone"
+        )
+    if settings.server.ssl and role != "worker":
+        _check_tls(settings)
+
+
+def _check_tls(settings: Settings) -> None:
+    import ssl
+
+    from qgsd.tls import server_context
+
+    if not settings.server.ssl_cert:
+        raise StartError(
+            "[server] ssl=yes needs ssl_cert (and ssl_key, unless the certificate file holds the key)"
+        )
+    for key, path in (("ssl_cert", settings.server.ssl_cert), ("ssl_key", settings.server.ssl_key)):
+        if path and not os.access(path, os.R_OK):
+            raise StartError(f"[server] {key}: {path} cannot be read")
+    try:
+        server_context(settings)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"[server] ssl_cert, ssl_key: not a certificate and its key: {error}") from error

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The typed messages that qgsd's processes send each other, all of them.
+
+Two vocabularies, both MessagePack by msgspec, never pickle:
+
+*Wire* messages travel over ZeroMQ between http children, dispatcher and workers.
+A message is two frames: the encoded struct and its data (a body or a piece of
+one, may be empty). The dispatcher forwards data frames without looking at them.
+
+*Channel* messages travel over the socket pair that joins the master to each
+child (see `channel`). Orders are imperatives, reports are facts.
+
+`PROTOCOL` is raised when a change would make an older peer misread a message.
+New fields go to the end with a default: msgspec ignores what it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+PROTOCOL = 1
+
+Headers = list[tuple[str, str]]
+
+
+# --- wire: http child -> dispatcher -------------------------------------------------
+
+
+class Attach(Struct, frozen=True, array_like=True, tag="attach"):
+    """An http child is here and may send requests over this connection."""
+
+    protocol: int
+    pid: int
+
+
+class Detach(Struct, frozen=True, array_like=True, tag="detach"):
+    """An http child has no request left on this connection and closes it."""
+
+
+class Request(Struct, frozen=True, array_like=True, tag="request"):
+    """A client's request; its body is the data frame.
+
+    `project` is the canonical MAP, the key of fairness and affinity. `timeout` is
+    in seconds from the moment of sending. `idempotent`: may be run again on
+    another worker after a crash.
+    """
+
+    id: str
+    project: str
+    method: str
+    url: str
+    headers: Headers
+    service: str
+    operation: str
+    idempotent: bool
+    timeout: float
+
+
+class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
+    """The client of this request has gone; an answer is of no use any more."""
+
+    id: str
+
+
+# --- wire: dispatcher -> http child -------------------------------------------------
+
+
+class Failure(Struct, frozen=True, array_like=True, tag="failure"):
+    """The request ends without an answer of QGIS; `status` is what HTTP shall say.
+
+    A worker sends it too, for a project that is not there or does not load.
+    """
+
+    id: str
+    status: int
+    code: str
+    message: str
+
+
+class HandBack(Struct, frozen=True, array_like=True, tag="handback"):
+    """The dispatcher leaves and has not started this request: send it to the next one."""
+
+    id: str
+
+
+class Workforce(Struct, frozen=True, array_like=True, tag="workforce"):
+    """How many workers can answer; told on attaching and whenever there are none or the first again."""
+
+    workers: int
+
+
+# --- wire: dispatcher -> any peer ---------------------------------------------------
+
+
+class Moving(Struct, frozen=True, array_like=True, tag="moving"):
+    """The dispatcher leaves: open a new connection to the same address and leave this one.
+
+    Its successor listens on the same socket beside it, so the new connection may reach the
+    leaving one again; it then says this again.
+    """
+
+
+# --- wire: dispatcher -> worker -----------------------------------------------------
+
+
+class Assignment(Struct, frozen=True, array_like=True, tag="assignment"):
+    """Run the request that follows (two more frames: the `Request` as it came, and its body).
+
+    `queued` seconds it has waited, `remaining` seconds until its deadline.
+    """
+
+    queued: float
+    remaining: float
+    attempt: int
+
+
+class Welcome(Struct, frozen=True, array_like=True, tag="welcome"):
+    """The answer to `Join`: requests may come now."""
+
+
+class Dismiss(Struct, frozen=True, array_like=True, tag="dismiss"):
+    """The answer to `Leave`: nothing more will be sent to this worker."""
+
+
+# --- wire: worker -> dispatcher (answers go on to the http child as they are) --------
+
+
+class Join(Struct, frozen=True, array_like=True, tag="join"):
+    """A worker is idle and wants work. `machine`, `slot` and `pid` say who it is to people."""
+
+    protocol: int
+    version: str
+    machine: str
+    slot: int
+    pid: int
+
+
+class Leave(Struct, frozen=True, array_like=True, tag="leave"):
+    """The worker takes no new work; it goes once it is dismissed."""
+
+
+class Timing(Struct, frozen=True, array_like=True):
+    """Where a request's time went, in seconds."""
+
+    queue: float = 0.0
+    load: float = 0.0
+    render: float = 0.0
+
+
+class Answer(Struct, frozen=True, array_like=True, tag="answer"):
+    """Status and headers, with the first piece of the body; `last` when that is all of it."""
+
+    id: str
+    status: int
+    headers: Headers
+    timing: Timing
+    worker: str
+    last: bool
+
+
+class Chunk(Struct, frozen=True, array_like=True, tag="chunk"):
+    """A further piece of the body."""
+
+    id: str
+
+
+class End(Struct, frozen=True, array_like=True, tag="end"):
+    """The last piece of the body; `complete` is false when QGIS failed in mid-answer."""
+
+    id: str
+    timing: Timing
+    complete: bool
+
+
+# --- wire: a machine's master -> dispatcher -----------------------------------------
+
+
+class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
+    """The worker process has ended without leaving; `reason` in words.
+
+    `worker` is the name it joined by, less the serial number of its connection.
+    """
+
+    worker: str
+    reason: str
+
+
+FromHttp = Attach | Detach | Request | Cancel
+ToHttp = Failure | HandBack | Workforce | Moving | Answer | Chunk | End
+FromWorker = Join | Leave | Answer | Chunk | End | Failure | WorkerLost
+ToWorker = Welcome | Assignment | Dismiss | Moving
+
+
+# --- channel: master -> child (orders) ----------------------------------------------
+
+
+class Begin(Struct, frozen=True, tag="begin"):
+    """The first order to every child: who it is and where its peers are.
+
+    Descriptors come along: the scoreboard, then the listening sockets of its role.
+    `settings` is a msgpack-encoded `config.Settings`. `front` and `back` are the ZeroMQ
+    addresses at which http children and workers reach the dispatcher.
+    """
+
+    role: str
+    slot: int
+    row: int
+    generation: int
+    instance: str
+    machine: str
+    settings: bytes
+    front: str = ""
+    back: list[str] = []
+    tmpdir: str = ""
+
+
+class Configure(Struct, frozen=True, tag="configure"):
+    """New settings after a reload (a msgpack-encoded `config.Settings`)."""
+
+    settings: bytes
+
+
+class Drain(Struct, frozen=True, tag="drain"):
+    """Take no new work, finish what runs, exit.
+
+    `linger`: seconds an http child leaves idle keep-alive connections open, so that a client
+    which is just sending its next request is answered (and told to close) instead of cut off.
+    """
+
+    linger: float = 0.0
+
+
+class Fork(Struct, frozen=True, tag="fork"):
+    """To the template: fork a worker. Its channel and its log pipe come along as descriptors."""
+
+    row: int
+    tmpdir: str
+
+
+class Reload(Struct, frozen=True, tag="reload"):
+    """To a worker: look again at the open projects (or the one named) and report as `ticket`."""
+
+    ticket: int
+    project: str | None
+
+
+class ReopenLogs(Struct, frozen=True, tag="reopen"):
+    """Log files were moved away: write to new ones."""
+
+
+# --- channel: child -> master (reports) ---------------------------------------------
+
+
+class Ready(Struct, frozen=True, tag="ready"):
+    """The child can do its work now; `info` says what it found (versions, plugins)."""
+
+    info: dict[str, str] = {}
+
+
+class Forked(Struct, frozen=True, tag="forked"):
+    """From the template: the worker of `row` runs as `pid`, an orphan that the master inherits."""
+
+    row: int
+    pid: int
+
+
+class Happened(Struct, frozen=True, tag="happened"):
+    """An event worth telling, see docs for the names; `reason` in words."""
+
+    event: str
+    reason: str
+    details: dict[str, str | int | float | None] = {}
+
+
+class ProjectReload(Struct, frozen=True):
+    """What became of one project in one worker."""
+
+    project: str
+    status: Literal["flipped", "unchanged", "kept-old"]
+    error: str | None = None
+
+
+class Reloaded(Struct, frozen=True, tag="reloaded"):
+    """From a worker: the answer to `Reload`."""
+
+    ticket: int
+    projects: list[ProjectReload]
+
+
+Order = Begin | Configure | Drain | Fork | Reload | ReopenLogs
+Report = Ready | Forked | Happened | Reloaded
+
+encode = msgspec.msgpack.Encoder().encode
+decode_from_http = msgspec.msgpack.Decoder(FromHttp).decode
+decode_to_http = msgspec.msgpack.Decoder(ToHttp).decode
+decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
+decode_request = msgspec.msgpack.Decoder(Request).decode
+decode_order = msgspec.msgpack.Decoder(Order).decode
+decode_report = msgspec.msgpack.Decoder(Report).decode

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The dispatcher: sockets around the scheduler.
+
+One thread, one poll over two ROUTER sockets (http children in front, workers and the
+masters of worker machines behind) and the channel to the master. Answers pass through
+as they are: of a worker's frames only the small header is decoded, to know where it goes.
+
+The listening sockets belong to the master (ZMQ_USE_FD): they outlive a dispatcher that
+dies, so peers reconnect to its successor at the same address, and two dispatchers can
+listen side by side while one replaces the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+import msgspec
+import zmq
+
+from qgsd import messages
+from qgsd.channel import ChannelClosed
+from qgsd.child import Child
+from qgsd.config import Settings
+from qgsd.proxy import scheduler as plan
+from qgsd.scoreboard import State
+
+logger = logging.getLogger("qgsd.dispatcher")
+
+_TICK = 0.5
+_REMEMBERED_LOSSES = 1000
+_BATCH = 64
+
+_Handler = Callable[[list[zmq.Frame]], None]
+
+
+def _limits(settings: Settings) -> plan.Limits:
+    return plan.Limits(
+        max_queue=settings.zmq.maxqueue,
+        queue_timeout=settings.zmq.timeout / 1000,
+        worker_grace=settings.supervision.worker_grace,
+    )
+
+
+def _router(
+    context: zmq.Context[zmq.Socket[bytes]], listeners: Iterable[tuple[str, int]]
+) -> zmq.Socket[bytes]:
+    """A ROUTER on sockets that listen already. It never drops silently: an unknown peer is an error."""
+    router = context.socket(zmq.ROUTER)
+    router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    # A high-water mark would drop pieces of an answer; memory is bounded by the http child's reading.
+    router.setsockopt(zmq.SNDHWM, 0)
+    router.setsockopt(zmq.RCVHWM, 0)
+    router.setsockopt(zmq.LINGER, 2000)
+    router.setsockopt(zmq.HEARTBEAT_IVL, 2000)
+    router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
+    for address, descriptor in listeners:
+        router.setsockopt(zmq.USE_FD, descriptor)
+        router.bind(address)
+    return router
+
+
+class Dispatcher:
+    """Feeds the scheduler with what arrives and carries out what it decides."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        addresses = [child.begin.front, *child.begin.back]
+        listeners = [
+            (address, listener.detach()) for address, listener in zip(addresses, child.listeners, strict=True)
+        ]
+        self.front = _router(self.context, listeners[:1])
+        self.back = _router(self.context, listeners[1:])
+        self.scheduler = plan.Scheduler(_limits(child.settings), time.monotonic())
+        # Header and body of each request, as they came, until it is over: for sending and sending again.
+        self.frames: dict[str, tuple[zmq.Frame, zmq.Frame]] = {}
+        self.peers: set[bytes] = set()
+        self.losses: OrderedDict[bytes, None] = OrderedDict()
+        self.closing = False
+        self.staffed = False
+
+    def run(self) -> None:
+        """Work until drained or until the master has gone."""
+        poller = zmq.Poller()
+        for source in (self.front, self.back, self.child.channel.fileno()):
+            poller.register(source, zmq.POLLIN)
+        while not (self.closing and self._at_rest()):
+            ready = dict(poller.poll(self._patience()))
+            if self.child.channel.fileno() in ready:
+                self._obey()
+            # Workers first: what frees a worker comes before what wants one.
+            if self.back in ready:
+                self._drain_socket(self.back, self._from_worker)
+            if self.front in ready:
+                self._drain_socket(self.front, self._from_http)
+            self._carry_out(self.scheduler.tick(time.monotonic()))
+            self._show()
+        logger.info("the last request is answered, the dispatcher goes")
+        self.context.destroy(linger=2000)
+
+    def _patience(self) -> int:
+        alarm = self.scheduler.next_alarm()
+        pause = _TICK if alarm is None else min(_TICK, max(0.0, alarm - time.monotonic()))
+        return int(pause * 1000) + 1
+
+    def _at_rest(self) -> bool:
+        return self.scheduler.at_rest and not self.peers
+
+    def _show(self) -> None:
+        row = self.child.row
+        if (self.scheduler.workers > 0) != self.staffed and not self.closing:
+            self.staffed = not self.staffed
+            for peer in list(self.peers):
+                self._to_http(peer, messages.Workforce(self.scheduler.workers))
+        row.waiting = self.scheduler.waiting
+        row.workers = self.scheduler.workers
+        if not self.closing:
+            row.state = State.BUSY if self.frames else State.IDLE
+        self.child.beat()
+
+    def _obey(self) -> None:
+        received = self.child.channel.receive(wait=False)
+        match received[0] if received else None:
+            case messages.Configure() as order:
+                self.child.configure(order)
+                self.scheduler.limits = _limits(self.child.settings)
+            case messages.Drain():
+                self._close()
+            case _:
+                pass
+
+    def _close(self) -> None:
+        self.closing = True
+        self.child.row.state = State.DRAINING
+        self._carry_out(self.scheduler.close())
+        for peer in list(self.peers):
+            self._to_http(peer, messages.Moving())
+        for worker in self.scheduler.worker_names():
+            self._to_worker(worker, messages.Moving())
+
+    def _drain_socket(self, socket: zmq.Socket[bytes], handle: _Handler) -> None:
+        for _ in range(_BATCH):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            try:
+                handle(frames)
+            except (msgspec.MsgspecError, ValueError) as nonsense:
+                logger.warning("a message that makes no sense was dropped: %s", nonsense)
+
+    # In front: http children.
+
+    def _from_http(self, frames: list[zmq.Frame]) -> None:
+        peer, header, body = frames
+        sender = peer.bytes
+        match messages.decode_from_http(header.buffer):
+            case messages.Request() as request:
+                self._request(sender, request, header, body)
+            case messages.Cancel(id):
+                self._carry_out(self.scheduler.cancelled(id))
+            case messages.Attach():
+                self.peers.add(sender)
+                answer = messages.Moving() if self.closing else messages.Workforce(self.scheduler.workers)
+                self._to_http(sender, answer)
+            case messages.Detach():
+                self.peers.discard(sender)
+
+    def _request(self, peer: bytes, request: messages.Request, header: zmq.Frame, body: zmq.Frame) -> None:
+        self.child.row.requests += 1
+        self.frames[request.id] = (header, body)
+        arrival = plan.Arrival(request.id, peer, request.project, request.idempotent, request.timeout)
+        self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))
+
+    # Behind: workers, and the masters of their machines.
+
+    def _from_worker(self, frames: list[zmq.Frame]) -> None:
+        peer, header, data = frames
+        worker = peer.bytes
+        message = messages.decode_from_worker(header.buffer)
+        match message:
+            case (
+                messages.Answer(id=id) | messages.Chunk(id=id) | messages.End(id=id) | messages.Failure(id=id)
+            ):
+                self._pass_on(worker, id, header, data)
+                if _ends_answer(message):
+                    self._carry_out(self.scheduler.finished(worker, id, time.monotonic()))
+                    if not self.scheduler.is_open(id):
+                        self.frames.pop(id, None)
+            case messages.Join():
+                self._join(worker, message)
+            case messages.Leave():
+                self._carry_out(self.scheduler.leaving(worker, time.monotonic()))
+            case messages.WorkerLost():
+                self._process_lost(message.worker.encode(), message.reason)
+
+    def _pass_on(self, worker: bytes, id: str, header: zmq.Frame, data: zmq.Frame) -> None:
+        peer = self.scheduler.answering(worker, id)
+        if peer is None:
+            return
+        try:
+            self.front.send_multipart([peer, header, data], copy=False)
+        except zmq.ZMQError as unreachable:
+            self._http_gone(peer, unreachable)
+
+    def _join(self, worker: bytes, join: messages.Join) -> None:
+        if join.protocol != messages.PROTOCOL:
+            logger.error(
+                "%s speaks protocol %d, this dispatcher %d: run the same version of qgsd on both machines",
+                worker.decode(errors="replace"), join.protocol, messages.PROTOCOL,
+            )  # fmt: skip
+            self._to_worker(worker, messages.Dismiss())
+        elif _process_of(worker) in self.losses:
+            logger.debug("%s died before its greeting arrived", worker)
+        elif self.closing:
+            self._to_worker(worker, messages.Moving())
+        else:
+            logger.debug("%s joined", worker.decode(errors="replace"))
+            self._to_worker(worker, messages.Welcome())
+            self._carry_out(self.scheduler.joined(worker, time.monotonic()))
+
+    def _process_lost(self, process: bytes, reason: str) -> None:
+        self.losses[process] = None
+        while len(self.losses) > _REMEMBERED_LOSSES:
+            self.losses.popitem(last=False)
+        for worker in self.scheduler.worker_names():
+            if _process_of(worker) == process:
+                self._lost(worker, reason)
+
+    def _lost(self, worker: bytes, reason: str) -> None:
+        self._carry_out(self.scheduler.lost(worker, time.monotonic(), reason))
+
+    # Carrying out.
+
+    def _carry_out(self, decisions: list[plan.Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case plan.Dispatch():
+                    self._dispatch(decision)
+                case plan.Fail(peer, id, status, code, message):
+                    self._fail(decision)
+                    self._to_http(peer, messages.Failure(id, status, code, message))
+                case plan.GiveBack(peer, id):
+                    self.frames.pop(id, None)
+                    self._to_http(peer, messages.HandBack(id))
+                case plan.Retry(id, key, worker):
+                    self.child.row.retries += 1
+                    who = worker.decode(errors="replace")
+                    self._tell("request.retried", f"{who} was lost while it ran the request", id, key)
+                case plan.Forget(id):
+                    self.frames.pop(id, None)
+                case plan.Release(worker):
+                    self._to_worker(worker, messages.Dismiss())
+
+    def _dispatch(self, decision: plan.Dispatch) -> None:
+        assignment = messages.Assignment(decision.queued, decision.remaining, decision.attempt)
+        header, body = self.frames[decision.id]
+        try:
+            self.back.send_multipart([decision.worker, messages.encode(assignment), header, body], copy=False)
+        except zmq.ZMQError as unreachable:
+            self._lost(decision.worker, f"it cannot be reached ({unreachable})")
+
+    def _fail(self, failure: plan.Fail) -> None:
+        header, _ = self.frames.pop(failure.id)
+        self.child.row.errors += 1
+        if failure.status == 504:
+            self.child.row.timeouts += 1
+            project = messages.decode_request(header.buffer).project
+            self._tell("request.timeout", failure.message, failure.id, project)
+
+    def _tell(self, event: str, reason: str, id: str, project: str) -> None:
+        self.child.happened(event, reason, request=id, project=project)
+
+    def _to_worker(self, worker: bytes, message: messages.ToWorker) -> None:
+        try:
+            self.back.send_multipart([worker, messages.encode(message)])
+        except zmq.ZMQError:
+            # It has gone without a word; its master will say so.
+            logger.debug("%s cannot be reached", worker)
+
+    def _to_http(self, peer: bytes, message: messages.ToHttp) -> None:
+        try:
+            self.front.send_multipart([peer, messages.encode(message), b""])
+        except zmq.ZMQError as unreachable:
+            self._http_gone(peer, unreachable)
+
+    def _http_gone(self, peer: bytes, reason: zmq.ZMQError) -> None:
+        logger.info("an http child has gone with its clients (%s)", reason)
+        self.peers.discard(peer)
+        self._carry_out(self.scheduler.peer_gone(peer))
+
+
+def _process_of(worker: bytes) -> bytes:
+    """The name of a worker's process: its identity less the serial number of its connection."""
+    return worker.rpartition(b":")[0]
+
+
+def _ends_answer(message: messages.FromWorker) -> bool:
+    if isinstance(message, messages.Answer):
+        return message.last
+    return isinstance(message, messages.End | messages.Failure)
+
+
+def main() -> None:
+    """Run as a child of the master: `python -m qgsd.proxy.dispatcher`."""
+    child = Child.start()
+    dispatcher = Dispatcher(child)
+    child.ready()
+    try:
+        dispatcher.run()
+    except ChannelClosed:
+        logger.debug("the master has gone")
+
+
+if __name__ == "__main__":
+    main()

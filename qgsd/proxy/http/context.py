@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the handlers of one http child share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tornado.httputil import HTTPConnection
+
+from qgsd.config import Settings
+from qgsd.proxy.http.upstream import Upstream
+from qgsd.scoreboard import Row
+
+
+@dataclass
+class HttpContext:
+    """The settings of the moment, the way to the workers, and which connections have a request."""
+
+    settings: Settings
+    upstream: Upstream
+    row: Row
+    draining: bool = False
+    busy: set[HTTPConnection | None] = field(default_factory=set)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every answer of the service port has in common: limits, request id, errors, CORS."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from http import HTTPStatus
+from itertools import count
+from typing import Any
+
+from tornado.ioloop import IOLoop
+from tornado.web import RequestHandler, stream_request_body
+
+from qgsd.config import Settings
+from qgsd.proxy.http import errors
+from qgsd.proxy.http.context import HttpContext
+from qgsd.proxy.http.errors import HttpError
+
+logger = logging.getLogger("qgsd.http")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_serial = count()
+# Unlike a random number it costs nothing, and it cannot repeat on one machine.
+_ID_PREFIX = f"{time.time_ns():x}-{os.getpid():x}-"
+
+
+@stream_request_body
+class ServiceHandler(RequestHandler):
+    """A handler of the service port. The body is gathered in `body`, within limits of size and time."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD", "OPTIONS")
+    ogc_errors = False
+
+    context: HttpContext
+    body: bytes
+    request_id: str
+    failure: str = ""
+
+    def initialize(self, context: HttpContext) -> None:
+        self.context = context
+        self.started = time.monotonic()
+        self._pieces: list[bytes] = []
+        self._received = 0
+        self._slow: object | None = None
+        self.details: dict[str, Any] = {}
+        context.busy.add(self.request.connection)
+        self.request_id = self._choose_id()
+        # Tornado has set its defaults before it called this.
+        self.set_header("X-Request-Id", self.request_id)
+
+    @property
+    def settings_now(self) -> Settings:
+        return self.context.settings
+
+    def set_default_headers(self) -> None:
+        self.set_header("Server", "qgsd")
+
+    def _choose_id(self) -> str:
+        given = self.request.headers.get("X-Request-Id", "")
+        return given if _REQUEST_ID.fullmatch(given) else f"{_ID_PREFIX}{next(_serial):x}"
+
+    def compute_etag(self) -> None:
+        """None: what QGIS answers goes out as it is."""
+        return
+
+    # The body, and the limits.
+
+    def prepare(self) -> None:
+        self._cors()
+        if self.context.draining:
+            self.set_header("Connection", "close")
+        try:
+            self._check()
+        except HttpError as error:
+            self.refuse(error)
+            return
+        patience = self.settings_now.server.client_timeout
+        self._slow = IOLoop.current().call_later(patience, self._too_slow)
+
+    def _check(self) -> None:
+        request, limits = self.request, self.settings_now.server
+        if request.method not in self.methods:
+            raise HttpError(405, "method_not_allowed", f"this address answers {', '.join(self.methods)}")
+        if len(request.uri or "") > limits.max_uri_size:
+            raise HttpError(414, "uri_too_long", f"the address is longer than {limits.max_uri_size} bytes")
+        headers = sum(len(name) + len(value) + 4 for name, value in request.headers.get_all())
+        if headers > limits.max_header_size:
+            raise HttpError(431, "headers_too_large", f"the headers exceed {limits.max_header_size} bytes")
+        length = request.headers.get("Content-Length")
+        if length is None and request.method == "POST" and "Transfer-Encoding" not in request.headers:
+            raise HttpError(411, "length_required", "a POST needs Content-Length or chunked encoding")
+        if length is not None and int(length) > limits.max_body_size:
+            raise self._too_large()
+
+    def _too_large(self) -> HttpError:
+        limit = self.settings_now.server.max_body_size
+        return HttpError(413, "body_too_large", f"the body is larger than {limit} bytes")
+
+    def data_received(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._finished:
+            return
+        if self._received > self.settings_now.server.max_body_size:
+            self.refuse(self._too_large())
+            return
+        self._pieces.append(chunk)
+
+    def _too_slow(self) -> None:
+        patience = self.settings_now.server.client_timeout
+        self.refuse(HttpError(408, "request_timeout", f"the request was not complete within {patience:g} s"))
+
+    def take_body(self) -> bytes:
+        """The whole body; from here on the client's time no longer runs."""
+        self._stop_clock()
+        self.body = b"".join(self._pieces)
+        self._pieces.clear()
+        return self.body
+
+    def _stop_clock(self) -> None:
+        if self._slow is not None:
+            IOLoop.current().remove_timeout(self._slow)
+            self._slow = None
+
+    # Errors.
+
+    def refuse(self, error: HttpError) -> None:
+        """Answer with an error of qgsd's own; nothing happens when the answer is out already."""
+        if self._finished:
+            return
+        if self._headers_written:
+            self.break_off()
+            return
+        self._stop_clock()
+        self.failure = error.code
+        self.set_status(error.status, HTTPStatus(error.status).phrase)
+        if self.ogc_errors:
+            content_type, body = errors.as_ogc_report(error.code, error.message)
+        else:
+            content_type, body = errors.as_json(error.code, error.message, self.request_id)
+        self.set_header("Content-Type", content_type)
+        if error.status == 405:
+            self.set_header("Allow", ", ".join(self.methods))
+        if error.status == 503:
+            self.set_header("Retry-After", str(error.retry_after or 1))
+        self.finish(body)
+
+    def break_off(self) -> None:
+        """Close the connection, so that nobody takes half an answer for a whole one."""
+        self._stop_clock()
+        self.failure = self.failure or "broken_off"
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is not None:
+            stream.close()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Tornado's own errors, and bugs: a clear word for the client, the traceback for the log only."""
+        phrase = HTTPStatus(status_code).phrase
+        self.refuse(HttpError(status_code, phrase.lower().replace(" ", "_"), phrase))
+
+    # CORS, and the end.
+
+    def _cors(self) -> None:
+        if self.settings_now.server.cross_origin and "Origin" in self.request.headers:
+            self.set_header("Access-Control-Allow-Origin", "*")
+            self.set_header("Access-Control-Expose-Headers", "X-Request-Id, Server-Timing")
+
+    def options(self, *_: str) -> None:
+        """What may be done here, and the answer to a CORS preflight."""
+        self.set_header("Allow", ", ".join(self.methods))
+        if self.settings_now.server.cross_origin:
+            self.set_header("Access-Control-Allow-Origin", "*")
+            self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods))
+            asked = self.request.headers.get("Access-Control-Request-Headers")
+            self.set_header("Access-Control-Allow-Headers", asked or "Content-Type, Authorization")
+            self.set_header("Access-Control-Max-Age", "86400")
+        self.clear_header("Content-Type")
+        self.set_status(204)
+
+    def on_finish(self) -> None:
+        self._stop_clock()
+        self.context.busy.discard(self.request.connection)
+        self.context.row.requests += 1
+        if self.get_status() >= 500:
+            self.context.row.errors += 1
+
+    def on_connection_close(self) -> None:
+        self._stop_clock()
+        self.context.busy.discard(self.request.connection)
+
+
+class NotFoundHandler(ServiceHandler):
+    """Any other path."""
+
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+    def _check(self) -> None:
+        super()._check()
+        raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")

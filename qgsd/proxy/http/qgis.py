@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The paths that QGIS answers: `/ows/` and `/wfs3/`."""
+
+from __future__ import annotations
+
+from tornado.httputil import HTTPHeaders
+from tornado.iostream import StreamClosedError
+
+from qgsd import messages
+from qgsd.location import LocationError, parse_map
+from qgsd.proxy import ows
+from qgsd.proxy.http.errors import HttpError
+from qgsd.proxy.http.handlers import ServiceHandler
+from qgsd.proxy.http.upstream import Exchange
+
+# Concern the connection to the client, not the request (RFC 9110, 7.6.1).
+_HOP_BY_HOP = {
+    "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
+    "Transfer-Encoding", "Upgrade", "Expect",
+}  # fmt: skip
+# Set by qgsd for every answer, whatever QGIS says.
+_OURS = {"server", "connection", "transfer-encoding", "date"}
+_BODILESS = (204, 304)
+
+
+class QgisHandler(ServiceHandler):
+    """Hands the request to a worker and relays its answer as it comes."""
+
+    exchange: Exchange | None = None
+
+    def initialize(self, context) -> None:  # type: ignore[no-untyped-def]
+        super().initialize(context)
+        self.clear_header("Content-Type")
+
+    async def _serve(self, *_: str) -> None:
+        try:
+            await self._relay(self._submit())
+        except HttpError as error:
+            self.refuse(error)
+        except StreamClosedError:
+            self._abandon()
+
+    get = head = post = put = patch = delete = _serve
+
+    def _submit(self) -> Exchange:
+        body = self.take_body()
+        method = self.request.method or "GET"
+        wanted = self._read(method, body)
+        try:
+            location = parse_map(wanted.map)
+        except LocationError as error:
+            raise HttpError(error.status, error.code, error.message) from error
+        self.details.update(project=location.key, service=wanted.service, operation=wanted.operation)
+        request = messages.Request(
+            id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
+            project=location.key,
+            # HTTP has the answer to HEAD be that to GET without its body; QGIS answers HEAD otherwise.
+            method="GET" if method == "HEAD" else method,
+            url=self._url(),
+            headers=self._headers_for_qgis(),
+            service=wanted.service,
+            operation=wanted.operation,
+            idempotent=wanted.idempotent,
+            timeout=self.settings_now.server.timeout,
+        )
+        self.exchange = self.context.upstream.submit(request, body)
+        return self.exchange
+
+    def _read(self, method: str, body: bytes) -> ows.OwsRequest:
+        content_type = self.request.headers.get("Content-Type", "")
+        try:
+            return ows.read(method, self.request.query, content_type, body)
+        except ows.MalformedRequest as malformed:
+            raise HttpError(400, "malformed", str(malformed)) from malformed
+
+    def _url(self) -> str:
+        request = self.request
+        host = request.host
+        if self.settings_now.server.http_proxy:
+            host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
+        return f"{request.protocol}://{host}{request.uri}"
+
+    def _headers_for_qgis(self) -> messages.Headers:
+        headers = [(name, value) for name, value in self.request.headers.get_all() if name not in _HOP_BY_HOP]
+        if "X-Request-Id" not in self.request.headers:
+            headers.append(("X-Request-Id", self.request_id))
+        return headers
+
+    # The answer.
+
+    async def _relay(self, exchange: Exchange) -> None:
+        part, data = await exchange.next_part()
+        if isinstance(part, messages.Failure):
+            raise HttpError(part.status, part.code, part.message)
+        assert isinstance(part, messages.Answer), part
+        self._begin_answer(part)
+        if self.request.method == "HEAD":
+            await self._count_body(exchange, part, data)
+        elif part.last:
+            await self.finish(data if part.status not in _BODILESS else None)
+        else:
+            await self._stream(exchange, data)
+
+    def _begin_answer(self, answer: messages.Answer) -> None:
+        self.set_status(answer.status)
+        seen = HTTPHeaders()
+        for name, value in answer.headers:
+            if name.lower() not in _OURS:
+                seen.add(name, value)
+        for name in seen:
+            self.clear_header(name)
+        for name, value in seen.get_all():
+            self.add_header(name, value)
+        timing = answer.timing
+        self.details.update(worker=answer.worker, timing=timing)
+        entries = (("queue", timing.queue), ("load", timing.load), ("render", timing.render))
+        self.set_header(
+            "Server-Timing", ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in entries)
+        )
+
+    async def _stream(self, exchange: Exchange, data: bytes) -> None:
+        self.write(data)
+        await self.flush()
+        while True:
+            part, data = await exchange.next_part()
+            if isinstance(part, messages.Failure) or (isinstance(part, messages.End) and not part.complete):
+                self.failure = part.code if isinstance(part, messages.Failure) else "incomplete"
+                self.break_off()
+                return
+            if data:
+                self.write(data)
+                await self.flush()
+            if isinstance(part, messages.End):
+                self.details.update(timing=part.timing)
+                await self.finish()
+                return
+
+    async def _count_body(self, exchange: Exchange, part: messages.Answer, data: bytes) -> None:
+        length, last = len(data), part.last
+        while not last:
+            following, data = await exchange.next_part()
+            if isinstance(following, messages.Failure):
+                raise HttpError(following.status, following.code, following.message)
+            length += len(data)
+            last = isinstance(following, messages.End)
+        self.set_header("Content-Length", str(length))
+        await self.finish()
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self._abandon()
+
+    def _abandon(self) -> None:
+        self.failure = self.failure or "client_gone"
+        if self.exchange is not None:
+            self.context.upstream.cancel(self.exchange)
+
+
+class OwsHandler(QgisHandler):
+    """`/ows/`: WMS, WFS, WCS, WMTS."""
+
+    methods = ("GET", "HEAD", "POST", "OPTIONS")
+    ogc_errors = True
+
+
+class OgcApiHandler(QgisHandler):
+    """`/wfs3/`: OGC API Features, by QGIS itself."""
+
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+    def _read(self, method: str, body: bytes) -> ows.OwsRequest:
+        try:
+            fields = ows.fields_of(self.request.query)
+        except ows.MalformedRequest as malformed:
+            raise HttpError(400, "malformed", str(malformed)) from malformed
+        return ows.OwsRequest(fields.get("MAP", ""), "WFS3", method, method in ("GET", "HEAD"))

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An http child: the listening sockets, TLS, the routes, and leaving without cutting anyone off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import zmq
+from tornado import httputil
+from tornado.http1connection import HTTP1ServerConnection
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+from tornado.web import url as route
+
+from qgsd import messages
+from qgsd.channel import ChannelClosed
+from qgsd.child import Child
+from qgsd.proxy.catalog import Catalog
+from qgsd.proxy.http.access_log import open_access_log
+from qgsd.proxy.http.context import HttpContext
+from qgsd.proxy.http.handlers import NotFoundHandler
+from qgsd.proxy.http.health import LiveHandler, ReadyHandler
+from qgsd.proxy.http.landing import landing_routes
+from qgsd.proxy.http.qgis import OgcApiHandler, OwsHandler
+from qgsd.proxy.http.upstream import Upstream
+from qgsd.scoreboard import State
+from qgsd.tls import server_context
+
+logger = logging.getLogger("qgsd.http")
+
+# What the parser takes before our own limits are looked at, which can then answer 414 and 431.
+_PARSER_HEADERS = 1 << 20
+_PARSER_BODY = 1 << 40
+_BEAT = 0.5
+
+
+class ServicePort(HTTPServer):
+    """Tornado's server that also knows its connections, to close the idle ones when it leaves."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self.open: set[HTTP1ServerConnection] = set()
+
+    def start_request(
+        self, server_conn: object, request_conn: httputil.HTTPConnection
+    ) -> httputil.HTTPMessageDelegate:
+        assert isinstance(server_conn, HTTP1ServerConnection)
+        self.open.add(server_conn)
+        return super().start_request(server_conn, request_conn)
+
+    def on_close(self, server_conn: object) -> None:
+        assert isinstance(server_conn, HTTP1ServerConnection)
+        self.open.discard(server_conn)
+        super().on_close(server_conn)
+
+
+def routes(context: HttpContext) -> list[Any]:
+    """Every path of the service port, in order of precedence."""
+    shared = {"context": context}
+    return [
+        route(r"/ows/?", OwsHandler, shared),
+        route(r"/wfs3(?:/.*)?", OgcApiHandler, shared),
+        route(r"/(?:ping|livez)", LiveHandler, shared),
+        route(r"/readyz", ReadyHandler, shared),
+        *landing_routes(Catalog(Path(context.settings.cache.rootdir or "."))),
+    ]
+
+
+class HttpChild:
+    """The process: from `Begin` to its last connection."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        settings = child.settings
+        upstream = Upstream(zmq.Context(), child.begin.front)
+        self.context = HttpContext(settings, upstream, child.row)
+        application = Application(
+            routes(self.context),
+            default_handler_class=NotFoundHandler,
+            default_handler_args={"context": self.context},
+            log_function=open_access_log(settings),
+        )
+        self.server = ServicePort(
+            application,
+            ssl_options=server_context(settings),
+            xheaders=settings.server.http_proxy,
+            idle_connection_timeout=settings.server.keepalive_timeout,
+            max_header_size=_PARSER_HEADERS,
+            max_body_size=_PARSER_BODY,
+        )
+        self.over = asyncio.Event()
+
+    async def run(self) -> None:
+        for listener in self.child.listeners:
+            listener.setblocking(False)
+        self.server.add_sockets(self.child.listeners)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.child.channel.fileno(), self._obey)
+        self.child.ready()
+        beating = asyncio.create_task(self._beat())
+        await self.over.wait()
+        beating.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            if not self.context.draining:
+                self.child.row.state = State.BUSY if self.context.busy else State.IDLE
+            self.child.beat()
+            await asyncio.sleep(_BEAT)
+
+    def _obey(self) -> None:
+        try:
+            received = self.child.channel.receive(wait=False)
+        except ChannelClosed:
+            self.over.set()
+            return
+        match received[0] if received else None:
+            case messages.Configure() as order:
+                self.child.configure(order)
+                self.context.settings = self.child.settings
+            case messages.Drain(linger) if not self.context.draining:
+                self.context.draining = True
+                self._leaving = asyncio.create_task(self._leave(linger))
+            case _:
+                pass
+
+    async def _leave(self, linger: float) -> None:
+        """Accept nothing new, answer what runs, then close what is left."""
+        self.child.row.state = State.DRAINING
+        self.server.stop()
+        for listener in self.child.listeners:
+            listener.close()
+        patience = time.monotonic() + linger
+        while self.server.open:
+            if time.monotonic() >= patience:
+                self._close_idle()
+            await asyncio.sleep(0.02)
+        while self.context.upstream.busy:
+            await asyncio.sleep(0.02)
+        self.over.set()
+
+    def _close_idle(self) -> None:
+        streams = {getattr(connection, "stream", None) for connection in self.context.busy}
+        for connection in list(self.server.open):
+            if connection.stream not in streams:
+                connection.stream.close()
+
+
+def main() -> None:
+    """Run as a child of the master: `python -m qgsd.proxy.http.server`."""
+    child = Child.start()
+
+    async def run() -> None:
+        await HttpChild(child).run()
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

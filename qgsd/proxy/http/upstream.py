@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The way from an http child to the dispatcher: sending requests, matching answers to them.
+
+An `Exchange` is one request until its answer is complete. It keeps the request's frames,
+so that it can be sent again when a dispatcher hands it back or dies. A `_Link` is one
+connection; when the dispatcher leaves, a new link takes the new requests while the old
+one lives on until its last answer is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+
+import msgspec
+import zmq
+from tornado.ioloop import IOLoop
+from zmq.eventloop.zmqstream import ZMQStream
+
+from qgsd import messages
+
+logger = logging.getLogger("qgsd.http")
+
+Part = tuple[messages.Answer | messages.Chunk | messages.End | messages.Failure, bytes]
+
+_RECONNECT_MS = 10
+_MOVE_PAUSE = 0.02
+_MAX_SENDS = 20
+
+
+class Exchange:
+    """One request and the parts of its answer, in order."""
+
+    def __init__(self, request: messages.Request, body: bytes) -> None:
+        self.request = request
+        self.body = body
+        self.deadline = time.monotonic() + request.timeout
+        self.sends = 0
+        self.answering = False
+        self._parts: deque[Part] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, part: Part) -> None:
+        self.answering = True
+        self._parts.append(part)
+        self._arrived.set()
+
+    async def next_part(self) -> Part:
+        """The next part of the answer, waiting for it."""
+        while not self._parts:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._parts.popleft()
+
+    def header(self) -> bytes:
+        """The request as the dispatcher is to see it now: with the time that is left."""
+        left = max(0.0, self.deadline - time.monotonic())
+        return messages.encode(msgspec.structs.replace(self.request, timeout=left))
+
+    def fail(self, status: int, code: str, message: str) -> None:
+        self.put((messages.Failure(self.request.id, status, code, message), b""))
+
+
+class _Link:
+    """One connection to a dispatcher and the exchanges that run over it."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.exchanges: dict[str, Exchange] = {}
+        self.retired = False
+        socket = upstream.context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.LINGER, 1000)
+        socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
+        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        socket.connect(upstream.address)
+        self.stream = ZMQStream(socket)
+        self.stream.on_recv(self._received, copy=False)
+        self.monitor = ZMQStream(monitor)
+        self.monitor.on_recv(self._disconnected)
+        self._send(messages.Attach(messages.PROTOCOL, os.getpid()))
+
+    def _send(self, message: messages.FromHttp) -> None:
+        self.stream.send_multipart([messages.encode(message), b""])
+
+    def submit(self, exchange: Exchange) -> None:
+        self.exchanges[exchange.request.id] = exchange
+        exchange.sends += 1
+        self.stream.send_multipart([exchange.header(), exchange.body], copy=len(exchange.body) < 65536)
+
+    def cancel(self, id: str) -> None:
+        if self.exchanges.pop(id, None) is not None:
+            self._send(messages.Cancel(id))
+            self._leave_when_done()
+
+    def retire(self) -> None:
+        """Take no new requests; go when the last answer is in."""
+        self.retired = True
+        self._leave_when_done()
+
+    def _leave_when_done(self) -> None:
+        if self.retired and not self.exchanges and not self.stream.closed():
+            self._send(messages.Detach())
+            self._close()
+
+    def _close(self) -> None:
+        self.monitor.on_recv(None)
+        self.stream.on_recv(None)
+        self.stream.socket.disable_monitor()
+        self.monitor.close(linger=0)
+        # ZMQStream sends what it has queued only while it is open.
+        self.stream.flush()
+        self.stream.close(linger=1000)
+        self.upstream.links.discard(self)
+
+    def _received(self, frames: list[zmq.Frame]) -> None:
+        try:
+            message = messages.decode_to_http(frames[0].buffer)
+        except msgspec.MsgspecError as nonsense:
+            logger.warning("a message of the dispatcher makes no sense: %s", nonsense)
+            return
+        match message:
+            case messages.Moving():
+                self.upstream.move(self)
+            case messages.Workforce(workers):
+                self.upstream.workers = workers
+            case messages.HandBack(id):
+                if exchange := self.exchanges.pop(id, None):
+                    self.upstream.send_again(exchange)
+            case _:
+                self._answer(message, frames[1])
+        self._leave_when_done()
+
+    def _answer(
+        self, message: messages.Answer | messages.Chunk | messages.End | messages.Failure, data: zmq.Frame
+    ) -> None:
+        exchange = self.exchanges.get(message.id)
+        if exchange is None:
+            return
+        exchange.put((message, data.bytes))
+        if isinstance(message, messages.End | messages.Failure) or (
+            isinstance(message, messages.Answer) and message.last
+        ):
+            del self.exchanges[message.id]
+
+    def _disconnected(self, _event: list[bytes]) -> None:
+        """The dispatcher died. A fresh connection, because this one's queued messages may be lost."""
+        lost = list(self.exchanges.values())
+        self.exchanges.clear()
+        if not self.stream.closed():
+            self._close()
+        self.upstream.lost(self, lost)
+
+
+class Upstream:
+    """All exchanges of an http child with the dispatcher."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+        self.context = context
+        self.address = address
+        self.links: set[_Link] = set()
+        # What the dispatcher last said; it stays while one dispatcher replaces another.
+        self.workers = 0
+        self._current = self._connect()
+        self._moving = False
+
+    def _connect(self) -> _Link:
+        link = _Link(self)
+        self.links.add(link)
+        return link
+
+    def submit(self, request: messages.Request, body: bytes) -> Exchange:
+        """Send a request; read its answer from the exchange."""
+        exchange = Exchange(request, body)
+        self._current.submit(exchange)
+        return exchange
+
+    def cancel(self, exchange: Exchange) -> None:
+        """Nobody waits for this answer any more."""
+        for link in list(self.links):
+            link.cancel(exchange.request.id)
+
+    @property
+    def busy(self) -> int:
+        """Requests whose answer is not complete."""
+        return sum(len(link.exchanges) for link in self.links)
+
+    # Called by links.
+
+    def move(self, link: _Link) -> None:
+        if link is not self._current:
+            link.retire()
+        elif not self._moving:
+            # The new connection may reach the leaving dispatcher once more: not in a tight loop.
+            self._moving = True
+            IOLoop.current().call_later(_MOVE_PAUSE, self._move_on)
+
+    def _move_on(self) -> None:
+        self._moving = False
+        old = self._current
+        self._current = self._connect()
+        old.retire()
+
+    def send_again(self, exchange: Exchange) -> None:
+        if exchange.sends >= _MAX_SENDS:
+            exchange.fail(503, "no_dispatcher", "the request was handed back too often; try again")
+        elif self._moving:
+            IOLoop.current().call_later(_MOVE_PAUSE, self.send_again, exchange)
+        else:
+            self._current.submit(exchange)
+
+    def lost(self, link: _Link, exchanges: list[Exchange]) -> None:
+        if link is self._current:
+            logger.info("the dispatcher has gone, connecting to its successor")
+            self._current = self._connect()
+        for exchange in exchanges:
+            if exchange.request.idempotent and not exchange.answering:
+                self.send_again(exchange)
+            else:
+                exchange.fail(
+                    500, "dispatcher_lost", "the connection to the workers broke during this request"
+                )

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scoreboard: one table in shared memory, a row a child.
+
+Each row has one writer, the child; the master reads (and clears a row before it
+gives it to the next child). The table is an anonymous memory file whose descriptor
+the master hands to the children, so nothing is left behind however the instance ends.
+
+Fields are naturally aligned 4 and 8 byte values: on the machines that QGIS runs on
+a reader sees the old or the new value, never half of each. Text (the project) can
+be torn; it is for display only. Times are seconds of CLOCK_MONOTONIC, which all
+processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from enum import IntEnum
+
+ROWS = 2304
+_PROJECT_BYTES = 120
+
+
+class State(IntEnum):
+    """What a child says of itself; FREE is a row without a child."""
+
+    FREE = 0
+    STARTING = 1
+    IDLE = 2
+    BUSY = 3
+    DRAINING = 4
+
+
+class Row(ctypes.Structure):
+    """What a child writes about itself.
+
+    `beat`: when it last showed life; `since`: when the running request began, `deadline`: when
+    it must be over (0 when idle). The counters only grow. `waiting` and `workers` are the
+    dispatcher's: requests in its queue, and workers that have joined it.
+    """
+
+    _fields_ = (
+        ("state", ctypes.c_uint32),
+        ("_reserved", ctypes.c_uint32),
+        ("pid", ctypes.c_uint64),
+        ("beat", ctypes.c_double),
+        ("since", ctypes.c_double),
+        ("deadline", ctypes.c_double),
+        ("requests", ctypes.c_uint64),
+        ("errors", ctypes.c_uint64),
+        ("timeouts", ctypes.c_uint64),
+        ("retries", ctypes.c_uint64),
+        ("coalesced", ctypes.c_uint64),
+        ("cache_hits", ctypes.c_uint64),
+        ("waiting", ctypes.c_uint64),
+        ("workers", ctypes.c_uint64),
+        ("_project", ctypes.c_char * _PROJECT_BYTES),
+    )
+
+    state: int
+    pid: int
+    beat: float
+    since: float
+    deadline: float
+    requests: int
+    errors: int
+    timeouts: int
+    retries: int
+    coalesced: int
+    cache_hits: int
+    waiting: int
+    workers: int
+    _project: bytes
+
+    @property
+    def project(self) -> str:
+        """The project last worked on, cut to what fits."""
+        return self._project.decode("utf-8", "replace")
+
+    @project.setter
+    def project(self, name: str) -> None:
+        raw = name.encode("utf-8")[: _PROJECT_BYTES - 1]
+        # A cut through a character would show as a replacement sign.
+        self._project = raw.decode("utf-8", "ignore").encode("utf-8")
+
+    def clear(self) -> None:
+        """Make the row ready for its next child."""
+        ctypes.memset(ctypes.addressof(self), 0, ctypes.sizeof(self))
+
+
+class Scoreboard:
+    """The whole table; row 0 is the master's own."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, ctypes.sizeof(Row) * ROWS)
+        self._rows = (Row * ROWS).from_buffer(self._memory)
+
+    @classmethod
+    def create(cls) -> Scoreboard:
+        """A new, empty table. OSError when memory is short."""
+        descriptor = os.memfd_create("qgsd-scoreboard", os.MFD_CLOEXEC)
+        os.ftruncate(descriptor, ctypes.sizeof(Row) * ROWS)
+        return cls(descriptor)
+
+    def row(self, number: int) -> Row:
+        """IndexError outside the table."""
+        row: Row = self._rows[number]
+        return row
+
+    @property
+    def last_row(self) -> int:
+        return ROWS - 1
+
+    @property
+    def master(self) -> Row:
+        return self.row(0)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""QGIS's view of a request and of its answer: QgsServerRequest and QgsServerResponse over messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qgis.PyQt.QtCore import QBuffer, QByteArray, QIODevice
+from qgis.server import QgsBufferServerRequest, QgsServerRequest, QgsServerResponse
+
+from qgsd import messages
+
+# Passed on when this much has gathered: QGIS flushes after every feature, thousands of times an answer.
+PIECE = 128 * 1024
+
+_METHODS = {
+    "GET": QgsServerRequest.Method.GetMethod,
+    "HEAD": QgsServerRequest.Method.HeadMethod,
+    "POST": QgsServerRequest.Method.PostMethod,
+    "PUT": QgsServerRequest.Method.PutMethod,
+    "PATCH": QgsServerRequest.Method.PatchMethod,
+    "DELETE": QgsServerRequest.Method.DeleteMethod,
+}
+
+Send = Callable[[int, messages.Headers, bytes, bool], None]
+
+
+def qgis_request(request: messages.Request, body: bytes) -> QgsBufferServerRequest:
+    """The request as QGIS wants it. Of repeated headers the values are joined, as CGI does."""
+    headers: dict[str | None, str | None] = {}
+    for name, value in request.headers:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return QgsBufferServerRequest(request.url, _METHODS[request.method], headers, body)
+
+
+class StreamedResponse(QgsServerResponse):
+    """Collects what QGIS writes and hands it on in large pieces.
+
+    `send(status, headers, data, last)` is called once for each piece; status and headers
+    count in the first call only. An answer smaller than a piece is sent in one call.
+    """
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+        self._status = 200
+        self._headers: dict[str, str] = {}
+        self._sent = False
+        self._finished = False
+        self._buffer = QBuffer()
+        self._buffer.open(QIODevice.OpenModeFlag.ReadWrite)
+
+    # QgsServerResponse, in the order of its documentation.
+
+    def setHeader(self, key: str | None, value: str | None) -> None:
+        if not self._sent:
+            self._headers[key or ""] = value or ""
+
+    def removeHeader(self, key: str | None) -> None:
+        if not self._sent:
+            self._headers.pop(key or "", None)
+
+    def header(self, key: str | None) -> str:
+        return self._headers.get(key or "", "")
+
+    def headers(self) -> dict[str, str]:
+        return dict(self._headers)
+
+    def headersSent(self) -> bool:
+        return self._sent
+
+    def setStatusCode(self, code: int) -> None:
+        if not self._sent:
+            self._status = code
+
+    def statusCode(self) -> int:
+        return self._status
+
+    def sendError(self, code: int, message: str | None) -> None:
+        if self._sent:
+            return
+        self.clear()
+        self.setStatusCode(code)
+        self.setHeader("Content-Type", "text/plain; charset=utf-8")
+        self._buffer.write((message or "").encode())
+        self.finish()
+
+    def io(self) -> QIODevice:
+        return self._buffer
+
+    def finish(self) -> None:
+        if not self._finished:
+            self._finished = True
+            self._pass_on(last=True)
+
+    def flush(self) -> None:
+        if self._buffer.size() >= PIECE and not self._finished:
+            self._pass_on(last=False)
+
+    def clear(self) -> None:
+        if not self._sent:
+            self._headers.clear()
+        self.truncate()
+
+    def data(self) -> QByteArray:
+        return self._buffer.data()
+
+    def truncate(self) -> None:
+        self._buffer.seek(0)
+        self._buffer.buffer().clear()
+
+    # Our own side.
+
+    @property
+    def started(self) -> bool:
+        """Something has been sent; the status cannot change any more."""
+        return self._sent
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    def _pass_on(self, *, last: bool) -> None:
+        data = bytes(self._buffer.data())
+        self.truncate()
+        headers = [] if self._sent else list(self._headers.items())
+        self._sent = True
+        self._send(self._status, headers, data, last)

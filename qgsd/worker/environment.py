@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The environment QGIS starts in. It must stand before the first import of qgis.
+
+What the administrator has set (QGIS_SERVER_*, QGIS_OPTIONS_PATH, PGSERVICEFILE …) is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import MutableMapping
+
+
+def prepare(environ: MutableMapping[str, str], tmpdir: str) -> None:
+    """Set what a process without a screen, and one that will fork, needs."""
+    # QGIS draws without a display.
+    environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    # OpenBLAS (numpy) starts threads at import, which a fork would lose.
+    environ["OPENBLAS_NUM_THREADS"] = "1"
+    # Qt and Python look here; without it Qt complains and uses a shared folder.
+    environ.setdefault("XDG_RUNTIME_DIR", tmpdir)
+    use_tmpdir(environ, tmpdir)
+
+
+def use_tmpdir(environ: MutableMapping[str, str], tmpdir: str) -> None:
+    """Let Qt, GDAL and Python make temporary files below `tmpdir`, which the master removes.
+
+    Workers need one each: Qt's generator of random names is copied by a fork, so all
+    workers would draw the same names and QTemporaryDir fails from the 214th on.
+    """
+    environ["TMPDIR"] = tmpdir
+    environ["CPL_TMPDIR"] = tmpdir
+    tempfile.tempdir = None
+
+
+def apply(tmpdir: str) -> None:
+    prepare(os.environ, tmpdir)

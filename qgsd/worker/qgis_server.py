@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Bringing up QGIS Server in this process, once, before any fork.
+
+Nothing here opens a project, a dataset or a database: their file offsets and handles
+would be shared by all workers (see docs/fork-safety.md).
+"""
+
+from __future__ import annotations
+
+import configparser
+import logging
+import os
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# isort: off
+from qgis.core import Qgis, QgsApplication
+from qgis.PyQt.QtCore import QtMsgType, qInstallMessageHandler
+from qgis.server import QgsServer
+
+# isort: on
+
+logger = logging.getLogger("qgis")
+
+_QT_LEVELS = {
+    QtMsgType.QtDebugMsg: logging.DEBUG,
+    QtMsgType.QtInfoMsg: logging.INFO,
+    QtMsgType.QtWarningMsg: logging.WARNING,
+    QtMsgType.QtCriticalMsg: logging.ERROR,
+    QtMsgType.QtFatalMsg: logging.CRITICAL,
+}
+
+
+@dataclass
+class QgisServer:
+    """A running QGIS Server. The references keep Qt's objects alive as long as the process."""
+
+    application: QgsApplication
+    server: QgsServer
+    plugins: dict[str, str] = field(default_factory=dict)
+    broken_plugins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """QGIS's version, such as `3.22.16`."""
+        version: str = Qgis.version()
+        return version.split("-")[0]
+
+
+def start(pluginpath: str, *, qgis_info: bool) -> QgisServer:
+    """Start QGIS Server and load its plugins; one that fails is reported and left out."""
+    qInstallMessageHandler(_log_qt)
+    application = QgsApplication([], False)
+    qgis = QgisServer(application, QgsServer())
+    _log_qgis_messages(qgis_info=qgis_info)
+    for folder in _plugin_folders(pluginpath):
+        _load_plugin(qgis, folder)
+    return qgis
+
+
+def _log_qt(kind: QtMsgType, _context: object, text: str) -> None:
+    logging.getLogger("qt").log(_QT_LEVELS.get(kind, logging.WARNING), "%s", text)
+
+
+def _log_qgis_messages(*, qgis_info: bool) -> None:
+    """QGIS's own messages as log records; its information only when it is wanted."""
+    levels = {Qgis.MessageLevel.Warning: logging.WARNING, Qgis.MessageLevel.Critical: logging.ERROR}
+    other = logging.INFO if qgis_info else logging.DEBUG
+
+    def received(text: str, tag: str, level: Qgis.MessageLevel) -> None:
+        logger.log(levels.get(level, other), "%s: %s", tag, text)
+
+    message_log = QgsApplication.messageLog()
+    assert message_log is not None
+    message_log.messageReceived.connect(received)
+
+
+def _plugin_folders(pluginpath: str) -> list[Path]:
+    """Folders with a metadata.txt that says `server=True`, as QGIS's own QgsServerPlugins finds them."""
+    roots = [
+        Path(part) for part in (pluginpath or os.environ.get("QGIS_PLUGINPATH", "")).split(os.pathsep) if part
+    ]
+    found = []
+    for root in roots:
+        if str(root) not in sys.path:
+            sys.path.append(str(root))
+        for metadata in sorted(root.glob("*/metadata.txt")):
+            if _metadata(metadata).getboolean("general", "server", fallback=False):
+                found.append(metadata.parent)
+    return found
+
+
+def _metadata(path: Path) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        logger.warning("%s cannot be read, the plugin is left out: %s", path, error)
+    return parser
+
+
+def _load_plugin(qgis: QgisServer, folder: Path) -> None:
+    # QGIS's own registry: plugins look each other and the interface up in qgis.utils.
+    from qgis import utils
+
+    utils.serverIface = qgis.server.serverInterface()  # type: ignore[assignment]
+    name = folder.name
+    try:
+        __import__(name)
+        utils.server_plugins[name] = sys.modules[name].serverClassFactory(utils.serverIface)
+        utils.server_active_plugins.append(name)
+    except Exception as error:
+        logger.error("the plugin %s does not load: %s\n%s", name, error, traceback.format_exc())
+        qgis.broken_plugins[name] = str(error) or type(error).__name__
+        return
+    qgis.plugins[name] = _metadata(folder / "metadata.txt").get("general", "version", fallback="")
+    logger.info("plugin %s %s loaded", name, qgis.plugins[name])

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The template: a warm QGIS Server without a project, which forks the workers.
+
+A fork takes milliseconds where a cold start takes a second, and shares interpreter,
+providers and plugins copy-on-write. The template forks twice, so that the worker is an
+orphan which the master, a subreaper, inherits and can watch and wait for as its own.
+What must and must not happen here is in docs/fork-safety.md.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import socket
+import sys
+import time
+import warnings
+from typing import NoReturn
+
+from qgsd import messages
+from qgsd.channel import ChannelClosed, ChildEnd
+from qgsd.child import Child
+from qgsd.worker import environment
+
+logger = logging.getLogger("qgsd.template")
+
+_ADOPTION = 5.0
+
+
+class Template:
+    """Forks workers on order; blocks in between."""
+
+    def __init__(self, child: Child) -> None:
+        # Only now: the environment must stand before qgis is imported. What a worker needs is imported
+        # here too, so that a fork is ready in milliseconds.
+        from qgsd.worker import qgis_server, serve
+
+        self.work = serve.work
+        self.child = child
+        self.master = os.getppid()
+        settings = child.settings
+        self.qgis = qgis_server.start(settings.server.pluginpath, qgis_info=settings.logging.qgis_info)
+        for name, reason in self.qgis.broken_plugins.items():
+            child.happened("plugin.broken", f"the plugin {name} does not load: {reason}", plugin=name)
+        # What exists now is never collected in a worker: a collection would write to, and so copy, its pages.
+        gc.collect()
+        gc.freeze()
+
+    def run(self) -> None:
+        """Serve orders until drained. Raises `ChannelClosed` when the master has gone."""
+        self.child.ready(qgis_version=self.qgis.version, plugins=", ".join(sorted(self.qgis.plugins)))
+        while True:
+            received = self.child.channel.receive()
+            assert received is not None
+            self.child.beat()
+            match received:
+                case messages.Fork() as order, descriptors:
+                    self.fork(order, descriptors)
+                case messages.Configure() as order, _:
+                    self.child.configure(order)
+                case messages.Drain(), _:
+                    return
+                case _:
+                    pass
+
+    def fork(self, order: messages.Fork, descriptors: list[int]) -> None:
+        middle = os.fork()
+        if middle == 0:
+            worker = os.fork()
+            if worker == 0:
+                self._become_worker(order, *descriptors)
+            self.child.channel.send(messages.Forked(order.row, worker))
+            os._exit(0)
+        os.waitpid(middle, 0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def _become_worker(self, order: messages.Fork, channel: int, log_pipe: int) -> NoReturn:
+        """In the new process: undo what belongs to the template, then work. Never returns."""
+        status = 1
+        try:
+            self.child.channel.close()
+            os.dup2(log_pipe, 1)
+            os.dup2(log_pipe, 2)
+            os.close(log_pipe)
+            environment.use_tmpdir(os.environ, order.tmpdir)
+            random.seed()
+            _wait_for_adoption(self.master)
+            child = Child.start(ChildEnd(socket.socket(fileno=channel)))
+            self.work(child, self.qgis)
+            status = 0
+        except BaseException:
+            logger.exception("the worker ends on an error of qgsd")
+        finally:
+            sys.stderr.flush()
+            # Qt's and QGIS's destructors are known to crash and have nothing to save.
+            os._exit(status)
+
+
+def _wait_for_adoption(master: int) -> None:
+    """Wait until the process in between has gone and the master is the parent."""
+    patience = time.monotonic() + _ADOPTION
+    while os.getppid() != master:
+        if time.monotonic() > patience:
+            os._exit(1)
+        time.sleep(0.0005)
+
+
+def main() -> None:
+    """Run as a child of the master: `python -m qgsd.worker.template`."""
+    # Python 3.12 warns of every fork with threads. The threads here are Qt's (D-Bus, bearer, QCA):
+    # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
+    child = Child.start()
+    environment.apply(child.begin.tmpdir)
+    try:
+        Template(child).run()
+    except ChannelClosed:
+        logger.debug("the master has gone")
+    except ImportError as error:
+        logger.error("QGIS cannot be imported (%s); install Debian's python3-qgis and qgis-server", error)
+        os._exit(3)
+    # As in the workers: no destructors of Qt.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
