@@ -49,4 +49,5 @@ def _qgis_problem(loaded: Loaded) -> str:
         print(f"QGIS {tried.stdout.strip()}")
         return ""
     reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return f"QGIS cannot be imported by {sys.executable} ({reason}); install Debian's python3-qgis and qgis-server"
+    hint = "install Debian's python3-qgis and qgis-server"
+    return f"QGIS cannot be imported by {sys.executable} ({reason}); {hint}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`qgisserver` and `qgisserver-worker`: the command lines of py-qgis-server, understood and handed to qgsd."""
+"""`qgisserver` and `qgisserver-worker`: py-qgis-server's command lines, handed to qgsd."""
 
 from __future__ import annotations
 

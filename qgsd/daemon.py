@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -105,33 +106,36 @@ def status(loaded: Loaded) -> int:
     except (NoMaster, CommandFailed) as error:
         print(f"qgsd runs (pid {locate.read_pidfile(pidfile).pid}) but does not answer: {error}")
         return 0
-    workers = told["workers"]
-    print(
-        f"qgsd is {told['state']} (pid {told['pid']}), {workers['ready']} of {workers['target']} workers ready"
-    )
+    ready, target = told["workers"]["ready"], told["workers"]["target"]
+    print(f"qgsd is {told['state']} (pid {told['pid']}), {ready} of {target} workers ready")
     return 0
 
 
 def stop(loaded: Loaded, *, now: bool, patience: float) -> int:
-    """Stop the instance and wait for its end: 0 stopped, 3 it did not run, 1 it still runs after `patience` s."""
+    """Stop the instance and wait: 0 stopped, 3 it did not run, 1 it still runs after `patience` s."""
     pidfile = _pidfile(loaded)
     if not locate.is_live(pidfile):
         print(f"qgsd is not running (pidfile {pidfile})", file=sys.stderr)
         return _NOT_RUNNING
+    pid = locate.read_pidfile(pidfile).pid
+    master = _pidfd(pid)
     _ask_to_stop(pidfile, now=now)
-    until = time.monotonic() + patience
-    while locate.is_live(pidfile):
-        if time.monotonic() > until:
-            print(f"qgsd still runs after {patience:g} s; use --now to end it at once", file=sys.stderr)
-            return 1
-        time.sleep(0.02)
+    if master is not None and not select.select([master], [], [], patience)[0]:
+        print(f"qgsd still runs after {patience:g} s; use --now to end it at once", file=sys.stderr)
+        return 1
     return 0
+
+
+def _pidfd(pid: int | None) -> int | None:
+    """A descriptor that becomes readable when the master ends; None when it has ended already."""
+    try:
+        return None if pid is None else os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _ask_to_stop(pidfile: Path, *, now: bool) -> None:
     """By command, or by signal to a master that does not answer."""
-    import signal
-
     try:
         with Client(locate.control_of(pidfile), timeout=5) as client:
             client.call("stop", now=now)

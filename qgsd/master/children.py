@@ -121,7 +121,7 @@ class Children:
         return len(self._records)
 
     def free_row(self) -> int:
-        """The number of a cleared row; the least recently used one, so that a late reader sees an empty row."""
+        """The number of a cleared row: the one unused longest, so that a late reader sees an empty one."""
         for _ in range(self.board.last_row):
             number = self._next_row
             self._next_row = number % self.board.last_row + 1

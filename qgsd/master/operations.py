@@ -294,7 +294,7 @@ class MasterOperations:
         return {"state": "draining", "pid": os.getpid()}
 
     def begin_stop(self, *, now: bool) -> None:
-        """Stop: gracefully, or at once; a second stop while the first is under way counts if it is stronger."""
+        """Stop: gracefully, or at once; a second stop during the first counts if it is stronger."""
         supervisor = self.supervisor
         if now:
             supervisor.stopping = "quick"
@@ -348,7 +348,7 @@ class MasterOperations:
         """Until the effect is there, telling how far it is; refuses when a stop comes in between."""
         told: list[WorkerCounts] = []
 
-        def done() -> bool:
+        def arrived() -> bool:
             self._refuse_while_stopping()
             counts = self.worker_counts()
             if [counts] != told:
@@ -359,7 +359,7 @@ class MasterOperations:
                 )
             return reached()
 
-        await self.supervisor.until(done)
+        await self.supervisor.until(arrived)
 
 
 def _merged(answers: list[messages.Reloaded]) -> list[ReloadRecord]:

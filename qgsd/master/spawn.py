@@ -76,7 +76,7 @@ class Spawner:
     def execute(
         self, role: Role, slot: int, generation: int, listeners: Sequence[int], begin: messages.Begin
     ) -> ChildRecord:
-        """Start a child by exec and give it its first order. Raises OSError when the machine is out of something."""
+        """Start a child by exec and give it its first order. Raises OSError."""
         record, theirs, log_write = self._record(role, slot, generation)
         environment = os.environ | {channel.CHANNEL_VARIABLE: str(theirs)}
         user = {}

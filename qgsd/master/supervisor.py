@@ -77,6 +77,7 @@ class Supervisor:
             on_turn()
             self._end_turn()
             await self._sleep()
+        self._reap_strangers()
 
     async def _sleep(self) -> None:
         try:
@@ -334,6 +335,8 @@ class Supervisor:
 
     def _note_serving(self) -> None:
         if self.serving or self.stopping != "no":
+            return
+        if any(record.phase == "starting" for record in self.children):
             return
         ready = {record.role for record in self.children if record.phase == "ready"}
         self.serving = {role for role, count in self.targets().children.items() if count} <= ready

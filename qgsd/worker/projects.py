@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qgis.core import QgsProject
+from qgis.core import QgsMapLayer, QgsProject
 
 from qgsd.config import Settings
 from qgsd.location import PROJECT_SUFFIXES, Location, LocationError
@@ -46,7 +46,7 @@ class ProjectError(LocationError):
 
 
 class Projects:
-    """Least-recently-used cache of open projects. `forget(path)` tells QGIS to drop what it has cached of one."""
+    """Least-recently-used cache of open projects. `forget(path)` makes QGIS drop what it caches of one."""
 
     def __init__(self, settings: Settings, forget: Callable[[str], None]) -> None:
         self.settings = settings
@@ -167,7 +167,12 @@ def _version(path: Path) -> Version:
 def _refuse_invalid_layers(project: QgsProject, path: Path) -> None:
     invalid = [layer for layer in project.mapLayers().values() if not layer.isValid()]
     if invalid:
-        reasons = "; ".join(
-            f"{layer.name()}: {layer.error().summary() or 'cannot be opened'}" for layer in invalid
-        )
+        reasons = "; ".join(f"{layer.name()}: {_why_invalid(layer)}" for layer in invalid)
         raise ProjectError(f"'{path.name}' has invalid layers: {reasons}")
+
+
+def _why_invalid(layer: QgsMapLayer) -> str:
+    """QGIS's reason, where it has one. Never the source itself, which may hold a password."""
+    error = layer.error()
+    # The summary of an empty QgsError reads behind the end of a list and crashes (seen with QGIS 3.22).
+    return "its data source cannot be opened" if error.isEmpty() else str(error.summary())

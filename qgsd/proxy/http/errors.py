@@ -24,10 +24,11 @@ class HttpError(Exception):
 
 def as_ogc_report(code: str, message: str) -> tuple[str, bytes]:
     """Content type and body of a ServiceExceptionReport (WMS 1.3.0, 7.3.3.3)."""
+    code = quoteattr(_OGC_CODES.get(code, code))
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<ServiceExceptionReport xmlns="http://www.opengis.net/ogc" version="1.3.0">\n'
-        f" <ServiceException code={quoteattr(_OGC_CODES.get(code, code))}>{escape(message)}</ServiceException>\n"
+        f" <ServiceException code={code}>{escape(message)}</ServiceException>\n"
         "</ServiceExceptionReport>\n"
     )
     return "text/xml; charset=utf-8", body.encode()

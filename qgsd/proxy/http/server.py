@@ -19,12 +19,10 @@ from tornado.web import url as route
 from qgsd import messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
-from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.access_log import open_access_log
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.handlers import NotFoundHandler
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
-from qgsd.proxy.http.landing import landing_routes
 from qgsd.proxy.http.qgis import OgcApiHandler, OwsHandler
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
@@ -66,7 +64,6 @@ def routes(context: HttpContext) -> list[Any]:
         route(r"/wfs3(?:/.*)?", OgcApiHandler, shared),
         route(r"/(?:ping|livez)", LiveHandler, shared),
         route(r"/readyz", ReadyHandler, shared),
-        *landing_routes(Catalog(Path(context.settings.cache.rootdir or "."))),
     ]
 
 

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Real instances for the tests: started as a user would, and gone after, also when a test fails."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.instance import Daemon, Instance
+
+WORLD = Path(__file__).parents[2] / "examples" / "world"
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> Path:
+    """A root folder of its own with the bundled example in it."""
+    root = tmp_path / "projects"
+    shutil.copytree(WORLD, root, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    return root
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Instance]]:
+    """Start instances by their command line; each is stopped, and nothing may be left of it."""
+    started: list[Instance] = []
+
+    def start(*arguments: str, command: str = "run", wait: bool = True, **options: object) -> Instance:
+        kind = Daemon if command == "start" else Instance
+        instance = kind(tmp_path / f"i{len(started)}", command, arguments, **options)
+        started.append(instance)
+        if wait:
+            instance.wait_serving()
+        return instance
+
+    yield start
+    left = [line for instance in reversed(started) for line in instance.end()]
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shared") / "projects"
+    shutil.copytree(WORLD, root, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
+    """One instance for the tests of a file that only ask it."""
+    instance = Instance(tmp_path_factory.mktemp("q") / "i", "run", ("--rootdir", str(shared_root)))
+    try:
+        instance.wait_serving()
+        yield instance
+    finally:
+        left = instance.end()
+    assert not left, f"left behind: {left}"

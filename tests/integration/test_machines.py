@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proxy and worker machines, here over loopback: they join and leave as they like, under load."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.instance import GET_MAP, Crowd, Instance, ows_path
+from tests.waiting import wait_for
+
+Launch = Callable[..., Instance]
+TILE = ows_path(**GET_MAP)
+
+
+@pytest.fixture
+def port() -> str:
+    """A port for workers that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1])
+
+
+def proxy(launch: Launch, port: str, *more: str) -> Instance:
+    return launch("--proxy", "--set", f"zmq.bindaddr=tcp://127.0.0.1:{port}", *more)
+
+
+def worker(launch: Launch, port: str, projects: Path, *more: str) -> Instance:
+    arguments = ("--host", "127.0.0.1", "--port", port, "--rootdir", str(projects), *more)
+    return launch(*arguments, command="worker")
+
+
+def test_a_proxy_without_workers_says_503(launch: Launch, port: str) -> None:
+    alone = proxy(launch, port, "--set", "supervision.worker_grace=0.5")
+    assert alone.get("/livez").status == 200
+    assert alone.get("/readyz").status == 503
+    answer = alone.get(TILE)
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_machines_join_and_leave_under_load(launch: Launch, port: str, projects: Path) -> None:
+    front = proxy(launch, port)
+    first = worker(launch, port, projects)
+    wait_for("a worker is there", lambda: front.get("/readyz").status == 200)
+    with Crowd(front, 4, TILE) as crowd:
+        crowd.wait_answers(20)
+        second = worker(launch, port, projects, "-w", "3")
+        crowd.wait_answers(20)
+        first.signal("TERM")
+        assert first.wait_end() == 0
+        crowd.wait_answers(20)
+        third = worker(launch, port, projects)
+        second.signal("TERM")
+        assert second.wait_end() == 0
+        crowd.wait_answers(20)
+        assert len(third.workers()) == 2
+    assert crowd.bad == []
+
+
+def test_the_proxy_restarts_its_children_under_load(launch: Launch, port: str, projects: Path) -> None:
+    front = proxy(launch, port)
+    worker(launch, port, projects)
+    wait_for("a worker is there", lambda: front.get("/readyz").status == 200)
+    with Crowd(front, 4, TILE) as crowd:
+        front.ctl("restart")
+        crowd.wait_answers(20)
+    assert crowd.bad == []
+
+
+def test_workers_wait_for_a_proxy_that_comes_later(launch: Launch, port: str, projects: Path) -> None:
+    early = worker(launch, port, projects)
+    front = proxy(launch, port)
+    wait_for("a worker is there", lambda: front.get("/readyz").status == 200)
+    assert front.get(TILE).status == 200
+    assert early.process.poll() is None
+
+
+def test_a_proxy_has_no_workers_to_scale(launch: Launch, port: str) -> None:
+    refused = proxy(launch, port).ctl("scale", "4", check=False)
+    assert (refused.returncode, "proxy" in refused.stderr) == (1, True)
+
+
+def test_another_machine_needs_encryption_or_consent(launch: Launch, projects: Path) -> None:
+    lone = launch("--host", "192.0.2.1", "--rootdir", str(projects), command="worker", wait=False)
+    assert lone.wait_end() == 1
+    assert "insecure=yes" in lone.log_text
