@@ -165,7 +165,7 @@ class _Master:
             self.notifier.status("stopping")
             return
         counts = self.operations.worker_counts()
-        waiting = self.operations.status().queue.waiting
+        waiting = self.operations.waiting()
         self.notifier.status(f"{counts.ready} of {counts.target} workers ready, {waiting} requests waiting")
 
     def _feed_watchdog(self) -> None:

@@ -62,7 +62,7 @@ class MasterOperations:
             uptime=time.monotonic() - supervisor.started_at,
             listen=listen,
             workers=self.worker_counts(),
-            queue=QueueStatus(self._waiting(), supervisor.settings.zmq.maxqueue),
+            queue=QueueStatus(self.waiting(), supervisor.settings.zmq.maxqueue),
             counters=Counters(
                 requests=children.total("requests"),
                 errors=children.total("errors"),
@@ -82,7 +82,8 @@ class MasterOperations:
             return "draining"
         return "running" if self.supervisor.serving else "starting"
 
-    def _waiting(self) -> int:
+    def waiting(self) -> int:
+        """Requests in the queue of this instance."""
         return sum(record.row.waiting for record in self.supervisor.children.of("dispatcher"))
 
     def worker_counts(self) -> WorkerCounts:

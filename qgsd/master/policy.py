@@ -153,9 +153,10 @@ def _stop_at_once(child: ChildView) -> Kill:
 
 
 def _stop_gracefully(snapshot: Snapshot) -> list[Action]:
-    """First the http children, which hold the clients; then what served them."""
-    listening = [child for child in snapshot.children if child.role == "http"]
-    leaving = listening or snapshot.children
+    """First the http children, which hold the clients; then the workers; then those who served both."""
+    present = {child.role for child in snapshot.children}
+    first = next((role for role in ("http", "worker") if role in present), None)
+    leaving = [child for child in snapshot.children if first is None or child.role == first]
     return [Drain(child.key, "the instance stops") for child in leaving if child.phase != "draining"]
 
 

@@ -88,6 +88,8 @@ class Spawner:
                 # -P: a module of the same name in the current directory must not be taken for one of ours.
                 [sys.executable, "-P", "-m", _MODULES[role]],
                 stdin=subprocess.DEVNULL,
+                # The access log of http children goes to our own stdout; nobody else may write there.
+                stdout=None if role == "http" else log_write,
                 stderr=log_write,
                 pass_fds=[theirs],
                 env=environment,

@@ -33,6 +33,7 @@ from qgsd.scoreboard import Scoreboard
 logger = logging.getLogger("qgsd.master")
 
 _TICK = 0.2
+_START_TRIES = 4
 _HANDLED = ("HUP", "TERM", "INT", "QUIT", "USR1", "USR2", "TTIN", "TTOU")
 
 
@@ -59,6 +60,7 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun: set[policy.Slot] = set()
+        self._startup_failure: tuple[ChildRecord, str] | None = None
 
     # The loop.
 
@@ -261,9 +263,10 @@ class Supervisor:
         reason = f"{record.name} was killed: {record.kill_reason}"
         details = {"slot": record.slot, "pid": record.pid, "cause": record.kill_cause}
         self.events.add(f"{record.role}.killed", reason, details)
+        self._report_loss(record, record.kill_reason)
         if record.kill_cause == "start_timeout":
             self._pause(record, None)
-        self._report_loss(record, record.kill_reason)
+            self._judge_startup(record, "was killed, because it was not ready in time")
 
     def _crashed(self, record: ChildRecord, status: int | None) -> None:
         how = _how_ended(status)
@@ -274,23 +277,26 @@ class Supervisor:
         self._report_loss(record, how)
         served = time.monotonic() - record.ready_at if record.ready_at is not None else None
         self._pause(record, served)
-        if not self.serving and record.role != "worker":
-            self._startup_failed(record, how)
+        self._judge_startup(record, how)
 
     def _report_loss(self, record: ChildRecord, reason: str) -> None:
         if record.role == "worker" and self.link is not None:
             self.link.worker_lost(self.instance.worker_name(record.slot, record.pid), reason)
 
-    def _startup_failed(self, record: ChildRecord, how: str) -> None:
-        self.startup_failure = (record, how)
-        self.stopping = "quick"
+    def _judge_startup(self, record: ChildRecord, how: str) -> None:
+        """Before it ever served, a child that cannot start is a mistake to be told, not an accident to outlive.
 
-    startup_failure: tuple[ChildRecord, str] | None = None
+        A worker gets a few tries: QGIS may crash once.
+        """
+        past = self.children.failures[record.role, record.slot]
+        if not self.serving and (record.role != "worker" or past.failures >= _START_TRIES):
+            self._startup_failure = (record, how)
+            self.stopping = "quick"
 
     def raise_startup_failure(self) -> None:
         """Raises `StartError` when the instance ended because a child could not start."""
-        if self.startup_failure is not None:
-            record, how = self.startup_failure
+        if self._startup_failure is not None:
+            record, how = self._startup_failure
             raise StartError(
                 record.last_error or f"the {record.name} child {how} before it was ready; see the log"
             )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from qgsd import messages
 
@@ -24,10 +25,12 @@ class Connection:
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
-        self.monitor = self.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        self.monitor = self.socket.get_monitor_socket(watched)
         for address in addresses:
             self.socket.connect(address)
         self.leaving = False
+        self.established = False
 
     def send(self, message: messages.FromWorker, data: bytes = b"") -> None:
         self.socket.send_multipart([messages.encode(message), data])
@@ -37,6 +40,12 @@ class Connection:
         if not self.leaving:
             self.leaving = True
             self.send(messages.Leave())
+
+    def has_broken(self) -> bool:
+        """Read one event of the monitor: was it the loss of the dispatcher?"""
+        event = parse_monitor_message(self.monitor.recv_multipart())["event"]
+        self.established = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        return bool(event == zmq.EVENT_DISCONNECTED)
 
     def close(self) -> None:
         self.socket.disable_monitor()

@@ -65,10 +65,10 @@ class Worker:
             self.child.beat()
             if self.child.channel.fileno() in ready:
                 self._obey()
-            if self.connection.socket in ready:
+            if self.connection.monitor in ready:
+                self._watch_connection()
+            elif self.connection.socket in ready:
                 self._receive()
-            elif self.connection.monitor in ready:
-                self._disconnected()
         self.connection.close()
         self.context.destroy(linger=2000)
 
@@ -88,11 +88,18 @@ class Worker:
             case messages.Reload(ticket, project):
                 self.child.channel.send(messages.Reloaded(ticket, self.projects.reload(project)))
             case messages.Drain():
-                self.draining = True
-                self.child.row.state = State.DRAINING
-                self.connection.leave()
+                self._drain()
             case _:
                 pass
+
+    def _drain(self) -> None:
+        self.draining = True
+        self.child.row.state = State.DRAINING
+        if self.connection.established:
+            self.connection.leave()
+        else:
+            # No dispatcher is there that could send anything or say goodbye.
+            self.dismissed = True
 
     # The dispatcher.
 
@@ -117,8 +124,9 @@ class Worker:
             logger.error("the proxy refused this worker; see its log")
         self.dismissed = True
 
-    def _disconnected(self) -> None:
-        self.connection.monitor.recv_multipart()
+    def _watch_connection(self) -> None:
+        if not self.connection.has_broken():
+            return
         if self.draining:
             self.dismissed = True
             return

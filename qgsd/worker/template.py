@@ -86,7 +86,7 @@ class Template:
             os.dup2(log_pipe, 2)
             os.close(log_pipe)
             environment.use_tmpdir(os.environ, order.tmpdir)
-            random.seed()
+            _renew_random_numbers()
             _wait_for_adoption(self.master)
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
             self.work(child, self.qgis)
@@ -97,6 +97,13 @@ class Template:
             sys.stderr.flush()
             # Qt's and QGIS's destructors are known to crash and have nothing to save.
             os._exit(status)
+
+
+def _renew_random_numbers() -> None:
+    """Generators copied by the fork would give all workers the same numbers."""
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
 
 
 def _wait_for_adoption(master: int) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import zmq
@@ -101,6 +100,7 @@ class HttpChild:
         beating = asyncio.create_task(self._beat())
         await self.over.wait()
         beating.cancel()
+        self.context.upstream.close()
 
     async def _beat(self) -> None:
         while True:

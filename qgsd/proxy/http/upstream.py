@@ -29,6 +29,7 @@ Part = tuple[messages.Answer | messages.Chunk | messages.End | messages.Failure,
 _RECONNECT_MS = 10
 _MOVE_PAUSE = 0.02
 _MAX_SENDS = 20
+_DEADLINE_GRACE = 2.0
 
 
 class Exchange:
@@ -49,10 +50,17 @@ class Exchange:
         self._arrived.set()
 
     async def next_part(self) -> Part:
-        """The next part of the answer, waiting for it."""
-        while not self._parts:
+        """The next part of the answer, waiting for it.
+
+        The dispatcher keeps the deadline; should it be gone for good, the wait ends here shortly after.
+        """
+        if not self._parts:
             self._arrived.clear()
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(max(0.0, self.deadline - time.monotonic()) + _DEADLINE_GRACE):
+                    await self._arrived.wait()
+            except TimeoutError:
+                self.fail(504, "timeout", f"no answer within {self.request.timeout:g} s")
         return self._parts.popleft()
 
     def header(self) -> bytes:
@@ -183,6 +191,13 @@ class Upstream:
         """Nobody waits for this answer any more."""
         for link in list(self.links):
             link.cancel(exchange.request.id)
+
+    def close(self) -> None:
+        """Say goodbye on every connection; nothing is asked or answered any more."""
+        for link in list(self.links):
+            link.exchanges.clear()
+            link.retire()
+        self.context.destroy(linger=1000)
 
     @property
     def busy(self) -> int:

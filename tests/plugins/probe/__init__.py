@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A QGIS Server plugin for the tests: SERVICE=PROBE tells what the worker is like inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+import time
+import warnings
+
+from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import QDir, QRandomGenerator
+from qgis.server import QgsService
+
+
+def _sleep(seconds: str) -> dict[str, object]:
+    time.sleep(float(seconds))
+    return {"slept": seconds}
+
+
+def _inside(_: str) -> dict[str, object]:
+    descriptors = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            descriptors[name] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+    return {
+        "pid": os.getpid(),
+        "tmpdir": os.environ["TMPDIR"],
+        "python_tmp": tempfile.gettempdir(),
+        "qt_tmp": QDir.tempPath(),
+        "random": random.random(),
+        "descriptors": descriptors,
+    }
+
+
+def _abort(_: str) -> dict[str, object]:
+    os.abort()
+
+
+def _say(text: str) -> dict[str, object]:
+    QgsApplication.messageLog().logMessage(f"QGIS says {text}", "probe")
+    os.write(2, f"stderr says {text}\n".encode())
+    os.write(1, f"stdout says {text}\n".encode())
+    warnings.warn(f"Python warns {text}", stacklevel=1)
+    return {"qt_random": QRandomGenerator.global_().generate()}
+
+
+def _fail(text: str) -> dict[str, object]:
+    raise RuntimeError(text)
+
+
+_ACTIONS = {"inside": _inside, "sleep": _sleep, "abort": _abort, "say": _say, "fail": _fail}
+
+
+class Probe(QgsService):
+    """REQUEST names an action, VALUE its argument; the answer is JSON."""
+
+    def name(self) -> str:
+        return "PROBE"
+
+    def version(self) -> str:
+        return "1.0"
+
+    def executeRequest(self, request, response, project) -> None:  # type: ignore[no-untyped-def]
+        parameters = request.parameters()
+        if parameters.get("REQUEST", "").lower() == "stream":
+            self._stream(response, int(parameters["VALUE"]))
+            return
+        told = _ACTIONS[parameters["REQUEST"].lower()](parameters.get("VALUE", ""))
+        response.setStatusCode(200)
+        response.setHeader("Content-Type", "application/json")
+        response.setHeader("X-Probe", request.header("X-Probe") or "")
+        response.write(json.dumps(told))
+
+    def _stream(self, response, pieces: int) -> None:  # type: ignore[no-untyped-def]
+        response.setHeader("Content-Type", "text/plain")
+        for number in range(pieces):
+            response.write(f"{number:>99}\n" * 100)
+            response.flush()
+
+
+def serverClassFactory(server):  # type: ignore[no-untyped-def]
+    service = Probe()
+    server.serviceRegistry().registerService(service)
+    return service
