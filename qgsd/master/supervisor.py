@@ -284,7 +284,7 @@ class Supervisor:
             self.link.worker_lost(self.instance.worker_name(record.slot, record.pid), reason)
 
     def _judge_startup(self, record: ChildRecord, how: str) -> None:
-        """Before it ever served, a child that cannot start is a mistake to be told, not an accident to outlive.
+        """Before it ever served, a child that cannot start is a mistake to tell, not an accident to outlive.
 
         A worker gets a few tries: QGIS may crash once.
         """

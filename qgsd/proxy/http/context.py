@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from tornado.httputil import HTTPConnection
 
 from qgsd.config import Settings
+from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import Row
 
 
 @dataclass
 class HttpContext:
-    """The settings of the moment, the way to the workers, and which connections have a request."""
+    """The settings of the moment, the way to the workers, the projects, the connections with a request."""
 
     settings: Settings
     upstream: Upstream
     row: Row
+    catalog: Catalog
     draining: bool = False
     busy: set[HTTPConnection | None] = field(default_factory=set)

@@ -15,6 +15,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler, stream_request_body
 
 from qgsd.config import Settings
+from qgsd.messages import Timing
 from qgsd.proxy.http import errors
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
@@ -50,6 +51,7 @@ class ServiceHandler(RequestHandler):
         self.request_id = self._choose_id()
         # Tornado has set its defaults before it called this.
         self.set_header("X-Request-Id", self.request_id)
+        self.set_timing(Timing())
 
     @property
     def settings_now(self) -> Settings:
@@ -61,6 +63,13 @@ class ServiceHandler(RequestHandler):
     def _choose_id(self) -> str:
         given = self.request.headers.get("X-Request-Id", "")
         return given if _REQUEST_ID.fullmatch(given) else f"{_ID_PREFIX}{next(_serial):x}"
+
+    def set_timing(self, timing: Timing) -> None:
+        """Say where the time went, in milliseconds (W3C Server-Timing)."""
+        entries = (("queue", timing.queue), ("load", timing.load), ("render", timing.render))
+        self.set_header(
+            "Server-Timing", ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in entries)
+        )
 
     def compute_etag(self) -> None:
         """None: what QGIS answers goes out as it is."""

@@ -111,12 +111,8 @@ class QgisHandler(ServiceHandler):
             self.clear_header(name)
         for name, value in seen.get_all():
             self.add_header(name, value)
-        timing = answer.timing
-        self.details.update(worker=answer.worker, timing=timing)
-        entries = (("queue", timing.queue), ("load", timing.load), ("render", timing.render))
-        self.set_header(
-            "Server-Timing", ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in entries)
-        )
+        self.details.update(worker=answer.worker, timing=answer.timing)
+        self.set_timing(answer.timing)
 
     async def _stream(self, exchange: Exchange, data: bytes) -> None:
         self.write(data)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -18,10 +19,12 @@ from tornado.web import url as route
 from qgsd import messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
+from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.access_log import open_access_log
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.handlers import NotFoundHandler
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
+from qgsd.proxy.http.landing import landing_routes
 from qgsd.proxy.http.qgis import OgcApiHandler, OwsHandler
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
@@ -63,6 +66,7 @@ def routes(context: HttpContext) -> list[Any]:
         route(r"/wfs3(?:/.*)?", OgcApiHandler, shared),
         route(r"/(?:ping|livez)", LiveHandler, shared),
         route(r"/readyz", ReadyHandler, shared),
+        *landing_routes(context),
     ]
 
 
@@ -73,7 +77,9 @@ class HttpChild:
         self.child = child
         settings = child.settings
         upstream = Upstream(zmq.Context(), child.begin.front)
-        self.context = HttpContext(settings, upstream, child.row)
+        self.context = HttpContext(
+            settings, upstream, child.row, Catalog(Path(settings.cache.rootdir or "."))
+        )
         application = Application(
             routes(self.context),
             default_handler_class=NotFoundHandler,
