@@ -65,6 +65,18 @@ class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
     id: str
 
 
+class Hold(Struct, frozen=True, array_like=True, tag="hold"):
+    """The client reads so slowly that nothing more of this answer can be kept: the worker must pause."""
+
+    id: str
+
+
+class Resume(Struct, frozen=True, array_like=True, tag="resume"):
+    """There is room again for more of this answer."""
+
+    id: str
+
+
 # --- wire: dispatcher -> http child -------------------------------------------------
 
 
@@ -188,10 +200,10 @@ class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
     reason: str
 
 
-FromHttp = Attach | Detach | Request | Cancel
+FromHttp = Attach | Detach | Request | Cancel | Hold | Resume
 ToHttp = Failure | HandBack | Workforce | Moving | Answer | Chunk | End
 FromWorker = Join | Leave | Answer | Chunk | End | Failure | WorkerLost
-ToWorker = Welcome | Assignment | Dismiss | Moving
+ToWorker = Welcome | Assignment | Dismiss | Moving | Hold | Resume
 
 
 # --- channel: master -> child (orders) ----------------------------------------------

@@ -94,6 +94,12 @@ class ServerSettings:
     keepalive_timeout: float = option(
         75.0, Number(0, _DAY), "seconds an idle connection is kept open", live=True
     )
+    spool_memory: int = option(
+        4 << 20, Size(), "bytes of an answer kept in memory for a slow client", live=True
+    )
+    spool_file: int = option(
+        1 << 30, Size(), "bytes of an answer kept in a temporary file beyond that", live=True
+    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,9 @@ class ZmqSettings:
     """[zmq]: the queue between HTTP and workers."""
 
     identity: str = option(
-        "OWS-SERVER", Text(r"\S{1,200}", "up to 200 characters without blanks"), "name of the queue's socket"
+        "OWS-SERVER",
+        Text(r"\S{1,200}", "up to 200 characters without blanks"),
+        "name under which workers join the queue",
     )
     bindaddr: str = option(
         "tcp://*:18080",

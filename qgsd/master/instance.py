@@ -84,7 +84,7 @@ class Instance:
             self.front = listeners.ipc_listener(directory / "front")
             self.behind = [listeners.ipc_listener(directory / "back")]
             if self.role == "proxy":
-                self.behind.append(listeners.tcp_listener(self.settings))
+                self.behind.append(listeners.workers_listener(self.settings))
         for listener in [self.front, *self.behind]:
             if listener is not None and listener.path is not None:
                 self._admit(listener.path)

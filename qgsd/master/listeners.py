@@ -128,6 +128,8 @@ def _readable(bound: socket.socket) -> str:
 
 def ipc_listener(path: Path) -> Listener:
     """A Unix socket for ZeroMQ at `path`. Raises `StartError`."""
+    if path.is_socket() and not _answers(path):
+        path.unlink()
     try:
         bound = socket.socket(socket.AF_UNIX)
         bound.bind(str(path))
@@ -138,11 +140,13 @@ def ipc_listener(path: Path) -> Listener:
     return Listener(bound, f"ipc://{path}", path)
 
 
-def tcp_listener(settings: Settings) -> Listener:
+def workers_listener(settings: Settings) -> Listener:
     """The socket for the workers of other machines, `zmq.bindaddr`. Raises `StartError`.
 
     Without encryption only this machine is let in, unless `zmq.insecure` says otherwise.
     """
+    if settings.zmq.bindaddr.startswith("ipc://"):
+        return ipc_listener(Path(settings.zmq.bindaddr.removeprefix("ipc://")))
     host, port = parse_tcp(settings.zmq.bindaddr)
     if not settings.zmq.insecure and not is_loopback(host):
         host = "127.0.0.1"
@@ -160,6 +164,7 @@ def tcp_listener(settings: Settings) -> Listener:
 def parse_tcp(address: str) -> tuple[str, int]:
     """Host and port of `tcp://HOST:PORT`. Raises `StartError`."""
     host, colon, port = address.removeprefix("tcp://").rpartition(":")
+    port = "0" if port == "*" else port
     if not address.startswith("tcp://") or not colon or not port.isdigit() or int(port) > 65535:
         raise StartError(
             f"[zmq] bindaddr: '{address}' is no address; write tcp://HOST:PORT, such as tcp://*:18080"

@@ -161,7 +161,13 @@ class Dispatcher:
             case messages.Request() as request:
                 self._request(sender, request, header, body)
             case messages.Cancel(id):
+                if worker := self.scheduler.worker_of(id):
+                    # It may be held for this very client.
+                    self._to_worker(worker, messages.Resume(id))
                 self._carry_out(self.scheduler.cancelled(id))
+            case messages.Hold(id) | messages.Resume(id) as message:
+                if worker := self.scheduler.worker_of(id):
+                    self._to_worker(worker, message)
             case messages.Attach():
                 self.peers.add(sender)
                 answer = messages.Moving() if self.closing else messages.Workforce(self.scheduler.workers)

@@ -181,6 +181,11 @@ class Scheduler:
     def worker_names(self) -> list[bytes]:
         return list(self._workers)
 
+    def worker_of(self, id: str) -> bytes | None:
+        """The worker that runs the request, if one does."""
+        job = self._jobs.get(id)
+        return job.worker if job else None
+
     def is_open(self, id: str) -> bool:
         """The request has arrived and not ended."""
         return id in self._jobs

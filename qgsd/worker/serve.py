@@ -43,6 +43,7 @@ class Worker:
         self.announced = False
         self.draining = False
         self.dismissed = False
+        self.running = ""
         self.connection = self._join()
 
     def _join(self) -> Connection:
@@ -114,6 +115,27 @@ class Worker:
                 self.connection.leave()
             case messages.Dismiss():
                 self._let_go()
+            case messages.Hold(id):
+                self._pause(id)
+
+    def heed(self) -> None:
+        """In mid-answer: look whether the client wants a pause. Other messages are handled as ever."""
+        while self.connection.socket.poll(0):
+            self._receive()
+
+    def _pause(self, id: str) -> None:
+        """Wait for `Resume`. The master ends the process when the request's deadline passes meanwhile."""
+        while self.running == id:
+            if not self.connection.socket.poll(_BEAT_MS):
+                self.child.beat()
+                continue
+            match messages.decode_to_worker(self.connection.socket.recv_multipart()[0]):
+                case messages.Resume(resumed) if resumed == id:
+                    return
+                case messages.Moving():
+                    self.connection.leave()
+                case _:
+                    pass
 
     def _let_go(self) -> None:
         if self.connection.leaving and not self.draining:
@@ -137,6 +159,7 @@ class Worker:
     # Requests.
 
     def _serve(self, assignment: messages.Assignment, request: messages.Request, body: bytes) -> None:
+        self.running = request.id
         row, now = self.child.row, time.monotonic()
         row.project = request.project
         row.since, row.deadline = now, now + assignment.remaining
@@ -147,6 +170,7 @@ class Worker:
             self._run_qgis(request, body, project, answer)
         except LocationError as error:
             self.connection.send(messages.Failure(request.id, error.status, error.code, error.message))
+        self.running = ""
         row.requests += 1
         row.deadline = row.since = 0.0
         row.state = State.DRAINING if self.draining else State.IDLE
@@ -191,6 +215,7 @@ class _Answer:
             connection.send(messages.End(self.id, self._timing(), True), data)
         else:
             connection.send(messages.Chunk(self.id), data)
+            self.worker.heed()
 
     def end(self, *, complete: bool) -> None:
         self.worker.connection.send(messages.End(self.id, self._timing(), complete))

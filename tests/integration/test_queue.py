@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.instance import GET_MAP, Answer, Instance, ows_path
@@ -95,6 +96,57 @@ def test_a_client_that_leaves_in_mid_answer_harms_nobody(single: Instance) -> No
             assert leaving.recv(1000).startswith(b"HTTP/1.1 200")
     assert single.get(TILE).status == 200
     assert single.ctl_json("status")["counters"]["crashes"] == 0
+
+
+# So large that the word to pause reaches the worker before it is through.
+STREAM = ows_path(SERVICE="PROBE", REQUEST="stream", VALUE="20000")
+STREAMED = 20000 * 100 * 100
+
+
+def _start_reading(instance: Instance) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", instance.port), timeout=60)
+    client.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    assert client.recv(1).startswith(b"H")
+    return client
+
+
+def _stands_still(instance: Instance) -> bool:
+    """The worker has a request and uses no processor time."""
+    (worker,) = [psutil.Process(row["pid"]) for row in instance.workers()]
+    before = worker.cpu_times()
+    return busy(instance) and busy(instance) and worker.cpu_times() == before
+
+
+def test_a_slow_client_does_not_hold_the_worker(single: Instance) -> None:
+    with _start_reading(single):
+        assert single.get(TILE).status == 200
+        assert not busy(single)
+
+
+def test_a_client_slower_than_all_room_holds_the_worker_and_still_gets_all(
+    launch: Launch, projects: Path
+) -> None:
+    settings = (f"server.pluginpath={PLUGINS}", "server.spool_memory=64K", "server.spool_file=256K")
+    more = [word for setting in settings for word in ("--set", setting)]
+    instance = launch("--rootdir", str(projects), "-w", "1", *more)
+    with _start_reading(instance) as client:
+        wait_for("the worker pauses", lambda: _stands_still(instance))
+        received = 0
+        while piece := client.recv(1 << 20):
+            received += len(piece)
+    assert received > STREAMED
+    assert instance.get(TILE).status == 200
+
+
+def test_a_held_worker_is_free_when_its_client_leaves(launch: Launch, projects: Path) -> None:
+    settings = (f"server.pluginpath={PLUGINS}", "server.spool_memory=64K", "server.spool_file=256K")
+    more = [word for setting in settings for word in ("--set", setting)]
+    instance = launch("--rootdir", str(projects), "-w", "1", *more)
+    (before,) = [row["pid"] for row in instance.workers()]
+    with _start_reading(instance):
+        wait_for("the worker pauses", lambda: _stands_still(instance))
+    assert instance.get(TILE).status == 200
+    assert [row["pid"] for row in instance.workers()] == [before]
 
 
 def test_one_project_does_not_starve_another(launch: Launch, projects: Path) -> None:

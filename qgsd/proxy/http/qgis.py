@@ -11,6 +11,7 @@ from qgsd.location import LocationError, parse_map
 from qgsd.proxy import ows
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler
+from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.upstream import Exchange
 
 # Concern the connection to the client, not the request (RFC 9110, 7.6.1).
@@ -63,7 +64,9 @@ class QgisHandler(ServiceHandler):
             idempotent=wanted.idempotent,
             timeout=self.settings_now.server.timeout,
         )
-        self.exchange = self.context.upstream.submit(request, body)
+        limits = self.settings_now.server
+        bounds = Bounds(limits.spool_memory, limits.spool_file)
+        self.exchange = self.context.upstream.submit(request, body, bounds)
         return self.exchange
 
     def _read(self, method: str, body: bytes) -> ows.OwsRequest:
@@ -126,6 +129,7 @@ class QgisHandler(ServiceHandler):
             if data:
                 self.write(data)
                 await self.flush()
+                self.context.upstream.taken(exchange)
             if isinstance(part, messages.End):
                 self.details.update(timing=part.timing)
                 await self.finish()

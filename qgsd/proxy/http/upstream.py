@@ -21,10 +21,12 @@ from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
 from qgsd import messages
+from qgsd.proxy.http.spool import Bounds, Spool
 
 logger = logging.getLogger("qgsd.http")
 
-Part = tuple[messages.Answer | messages.Chunk | messages.End | messages.Failure, bytes]
+Message = messages.Answer | messages.Chunk | messages.End | messages.Failure
+Part = tuple[Message, bytes]
 
 _RECONNECT_MS = 10
 _MOVE_PAUSE = 0.02
@@ -35,33 +37,45 @@ _DEADLINE_GRACE = 2.0
 class Exchange:
     """One request and the parts of its answer, in order."""
 
-    def __init__(self, request: messages.Request, body: bytes) -> None:
+    def __init__(self, request: messages.Request, body: bytes, bounds: Bounds) -> None:
         self.request = request
         self.body = body
         self.deadline = time.monotonic() + request.timeout
         self.sends = 0
         self.answering = False
-        self._parts: deque[Part] = deque()
+        self._messages: deque[Message] = deque()
+        self._data = Spool(bounds)
+        self.held = False
         self._arrived = asyncio.Event()
 
-    def put(self, part: Part) -> None:
+    def put(self, message: Message, data: bytes = b"") -> None:
         self.answering = True
-        self._parts.append(part)
+        self._messages.append(message)
+        self._data.put(data)
         self._arrived.set()
+
+    @property
+    def overflows(self) -> bool:
+        """The worker should pause until the client has taken more."""
+        return self._data.full
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        self._data.close()
 
     async def next_part(self) -> Part:
         """The next part of the answer, waiting for it.
 
         The dispatcher keeps the deadline; should it be gone for good, the wait ends here shortly after.
         """
-        if not self._parts:
+        if not self._messages:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(max(0.0, self.deadline - time.monotonic()) + _DEADLINE_GRACE):
                     await self._arrived.wait()
             except TimeoutError:
                 self.fail(504, "timeout", f"no answer within {self.request.timeout:g} s")
-        return self._parts.popleft()
+        return self._messages.popleft(), self._data.get()
 
     def header(self) -> bytes:
         """The request as the dispatcher is to see it now: with the time that is left."""
@@ -69,7 +83,7 @@ class Exchange:
         return messages.encode(msgspec.structs.replace(self.request, timeout=left))
 
     def fail(self, status: int, code: str, message: str) -> None:
-        self.put((messages.Failure(self.request.id, status, code, message), b""))
+        self.put(messages.Failure(self.request.id, status, code, message))
 
 
 class _Link:
@@ -104,6 +118,16 @@ class _Link:
         if self.exchanges.pop(id, None) is not None:
             self._send(messages.Cancel(id))
             self._leave_when_done()
+
+    def hold(self, exchange: Exchange) -> None:
+        """Have the worker pause, or go on, as the room for its answer is."""
+        id = exchange.request.id
+        if not exchange.held and exchange.overflows:
+            exchange.held = True
+            self._send(messages.Hold(id))
+        elif exchange.held and not exchange.overflows:
+            exchange.held = False
+            self._send(messages.Resume(id))
 
     def retire(self) -> None:
         """Take no new requests; go when the last answer is in."""
@@ -143,13 +167,12 @@ class _Link:
                 self._answer(message, frames[1])
         self._leave_when_done()
 
-    def _answer(
-        self, message: messages.Answer | messages.Chunk | messages.End | messages.Failure, data: zmq.Frame
-    ) -> None:
+    def _answer(self, message: Message, data: zmq.Frame) -> None:
         exchange = self.exchanges.get(message.id)
         if exchange is None:
             return
-        exchange.put((message, data.bytes))
+        exchange.put(message, data.bytes)
+        self.hold(exchange)
         if isinstance(message, messages.End | messages.Failure) or (
             isinstance(message, messages.Answer) and message.last
         ):
@@ -181,14 +204,22 @@ class Upstream:
         self.links.add(link)
         return link
 
-    def submit(self, request: messages.Request, body: bytes) -> Exchange:
-        """Send a request; read its answer from the exchange."""
-        exchange = Exchange(request, body)
+    def submit(self, request: messages.Request, body: bytes, bounds: Bounds) -> Exchange:
+        """Send a request; read its answer from the exchange. `bounds` of what is kept for a slow client."""
+        exchange = Exchange(request, body, bounds)
         self._current.submit(exchange)
         return exchange
 
+    def taken(self, exchange: Exchange) -> None:
+        """The client has taken a part: a worker that was held may perhaps go on."""
+        if exchange.held:
+            for link in list(self.links):
+                if exchange.request.id in link.exchanges:
+                    link.hold(exchange)
+
     def cancel(self, exchange: Exchange) -> None:
         """Nobody waits for this answer any more."""
+        exchange.close()
         for link in list(self.links):
             link.cancel(exchange.request.id)
 
