@@ -39,6 +39,7 @@ class ChildRecord:
     process: subprocess.Popen[bytes] | None = None
     ready_at: float | None = None
     drained_at: float | None = None
+    killed_at: float = 0.0
     kill_cause: str = ""
     kill_reason: str = ""
     info: dict[str, str] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class ChildRecord:
             started_at=self.started_at,
             drained_at=self.drained_at or 0.0,
             deadline=self.row.deadline if self.role == "worker" else 0.0,
-            killed=bool(self.kill_cause),
+            killed_at=self.killed_at,
         )
 
     def kill(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Role = Literal["template", "dispatcher", "http", "admin", "worker"]
@@ -25,7 +25,10 @@ Slot = tuple[Role, int]
 
 @dataclass(frozen=True, slots=True)
 class ChildView:
-    """A child as the policy sees it. Times in seconds of one clock; `deadline` 0 when it runs nothing."""
+    """A child as the policy sees it. Times in seconds of one clock, 0 for what has not happened.
+
+    `deadline`: when its request must be over, 0 when it runs none.
+    """
 
     key: int
     role: Role
@@ -35,7 +38,7 @@ class ChildView:
     started_at: float
     drained_at: float = 0.0
     deadline: float = 0.0
-    killed: bool = False
+    killed_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,11 @@ Action = Start | Drain | Kill
 def decide(snapshot: Snapshot) -> list[Action]:
     """What to do now. Asking again about the same snapshot gives the same answer."""
     if snapshot.stopping == "quick":
-        return [_stop_at_once(child) for child in snapshot.children if not child.killed]
+        return [_stop_at_once(child) for child in snapshot.children if not child.killed_at]
     kills = _kills(snapshot)
+    doomed = {kill.key: snapshot.now for kill in kills}
+    seen = (replace(child, killed_at=doomed.get(child.key, child.killed_at)) for child in snapshot.children)
+    snapshot = replace(snapshot, children=tuple(seen))
     if snapshot.stopping == "graceful":
         return [*kills, *_stop_gracefully(snapshot)]
     slots = _by_slot(snapshot.children)
@@ -116,10 +122,10 @@ _Slots = Mapping[Slot, list[ChildView]]
 
 
 def _by_slot(children: tuple[ChildView, ...]) -> _Slots:
-    """The children that fill each slot: not those on their way out."""
+    """The children in each slot: not those that drain, but those killed whose process still exists."""
     slots: dict[Slot, list[ChildView]] = defaultdict(list)
     for child in children:
-        if child.phase != "draining" and not child.killed:
+        if child.phase != "draining" or child.killed_at:
             slots[child.role, child.slot].append(child)
     return slots
 
@@ -127,8 +133,10 @@ def _by_slot(children: tuple[ChildView, ...]) -> _Slots:
 # Who has to be killed.
 
 
-def _kills(snapshot: Snapshot) -> list[Action]:
-    kills = (_kill(child, snapshot.now, snapshot.limits) for child in snapshot.children if not child.killed)
+def _kills(snapshot: Snapshot) -> list[Kill]:
+    kills = (
+        _kill(child, snapshot.now, snapshot.limits) for child in snapshot.children if not child.killed_at
+    )
     return [kill for kill in kills if kill is not None]
 
 
@@ -157,10 +165,16 @@ def _stop_gracefully(snapshot: Snapshot) -> list[Action]:
     present = {child.role for child in snapshot.children}
     first = next((role for role in ("http", "worker") if role in present), None)
     leaving = [child for child in snapshot.children if first is None or child.role == first]
-    return [Drain(child.key, "the instance stops") for child in leaving if child.phase != "draining"]
+    return [
+        Drain(child.key, "the instance stops")
+        for child in leaving
+        if child.phase != "draining" and not child.killed_at
+    ]
 
 
 # Filling the slots.
+
+_DYING = 2.0
 
 
 def _fill(snapshot: Snapshot, slots: _Slots, role: Role, count: int) -> list[Action]:
@@ -168,7 +182,12 @@ def _fill(snapshot: Snapshot, slots: _Slots, role: Role, count: int) -> list[Act
     wanted = snapshot.targets.generation
     surge = _surge(count) - sum(_has_successor(slots.get((role, slot), []), wanted) for slot in range(count))
     for slot in range(count):
-        living = slots.get((role, slot), [])
+        present = slots.get((role, slot), [])
+        if any(child.killed_at and snapshot.now - child.killed_at < _DYING for child in present):
+            # Its end decides how long the slot has to rest. A process that SIGKILL does not end
+            # at once hangs in the kernel; it is not waited for.
+            continue
+        living = [child for child in present if not child.killed_at]
         current = [child for child in living if child.generation == wanted]
         outdated = [child for child in living if child.generation != wanted]
         if any(child.phase == "ready" for child in current):
@@ -189,6 +208,7 @@ def _surge(count: int) -> int:
 
 def _has_successor(living: list[ChildView], generation: int) -> bool:
     """A child of the wanted generation is starting where an older one still serves."""
+    living = [child for child in living if not child.killed_at]
     starting = any(child.phase == "starting" and child.generation == generation for child in living)
     return starting and any(child.generation != generation for child in living)
 
@@ -198,7 +218,9 @@ def _may_start(snapshot: Snapshot, slots: _Slots, role: Role, slot: int, *, repl
         return False
     if role != "worker":
         return True
-    templates = [child for child in slots.get(("template", 0), []) if child.phase == "ready"]
+    templates = [
+        child for child in slots.get(("template", 0), []) if child.phase == "ready" and not child.killed_at
+    ]
     # An empty slot takes a worker of whatever template is there; a successor only one of the new one.
     return any(not replacing or child.generation == snapshot.targets.generation for child in templates)
 
@@ -209,6 +231,7 @@ def _may_start(snapshot: Snapshot, slots: _Slots, role: Role, slot: int, *, repl
 def _empty(snapshot: Snapshot, role: Role, count: int) -> list[Action]:
     actions: list[Action] = []
     for child in snapshot.children:
-        if child.role == role and child.phase != "draining" and child.slot >= count:
+        staying = child.phase != "draining" and not child.killed_at
+        if child.role == role and staying and child.slot >= count:
             actions.append(Drain(child.key, f"scaled to {count}", snapshot.limits.linger))
     return actions

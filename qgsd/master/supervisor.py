@@ -181,7 +181,7 @@ class Supervisor:
         record = self.children.get(key)
         if record is None:
             return
-        record.kill_cause, record.kill_reason = cause, reason
+        record.killed_at, record.kill_cause, record.kill_reason = time.monotonic(), cause, reason
         if record.pid is None:
             # The template never told of it: without its channel the process, if there is one, ends itself.
             self._forget(record)

@@ -6,16 +6,14 @@ Pure. QGIS parses the request itself; nothing here changes what it gets.
 
 from __future__ import annotations
 
-import re
+import contextlib
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
+from xml.parsers import expat
 
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 1000
-# The first element of an XML body, behind a byte order mark, a declaration, comments and a DOCTYPE.
-_ROOT_ELEMENT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)([^>]*)>")
-_SERVICE_ATTRIBUTE = re.compile(rb"""\bservice\s*=\s*["'](\w+)["']""")
-_LOOK_AT = 4096
+_LOOK_AT = 16384
 # OGC requests that change data; all others may be run again when a worker is lost.
 _WRITING = {"transaction", "lockfeature", "getfeaturewithlock"}
 _READING_POSTS = {
@@ -80,15 +78,24 @@ def _with_form(fields: dict[str, str], body: bytes) -> dict[str, str]:
 
 
 def _with_xml(fields: dict[str, str], body: bytes) -> dict[str, str]:
-    element = _ROOT_ELEMENT.search(body[:_LOOK_AT])
-    if element is None:
-        return fields
-    service = _SERVICE_ATTRIBUTE.search(element[2])
-    found = {"REQUEST": element[1].decode("ascii", "replace")}
-    if service:
-        found["SERVICE"] = service[1].decode("ascii", "replace")
-    # The body decides what QGIS does, whatever the query says of the request.
-    return fields | found
+    """The root element names the operation: it decides what QGIS does, whatever the query says."""
+    name, attributes = _root_element(body)
+    found = {"REQUEST": name.rpartition(":")[2], "SERVICE": attributes.get("service", "")}
+    return fields | {field: value for field, value in found.items() if value}
+
+
+def _root_element(body: bytes) -> tuple[str, dict[str, str]]:
+    """Name and attributes of the first element, by a real parser: a comment may hold what looks like one.
+
+    Without namespaces, as QGIS reads it: an undeclared prefix is no error.
+    """
+    seen: list[tuple[str, dict[str, str]]] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
+    # What is wrong behind the first element is for QGIS to say.
+    with contextlib.suppress(expat.ExpatError):
+        parser.Parse(body[:_LOOK_AT], False)
+    return seen[0] if seen else ("", {})
 
 
 def _only_reads(method: str, operation: str) -> bool:
