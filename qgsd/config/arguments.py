@@ -22,7 +22,7 @@ _GROUPS = {
     "stop": STOP,
     "restart": STOP,
     "status": STOP,
-    "check": STOP,
+    "check": RUN,
 }
 
 _DEST = "qgsd_overrides"

@@ -42,7 +42,8 @@ def test_flags_of_the_contract() -> None:
     assert flags_of("start") == flags_of("demo") == flags_of("run")
     worker = "--host --port -w --workers --rootdir --control --pidfile --logging"
     assert flags_of("worker") == set(worker.split())
-    for command in ("stop", "restart", "status", "check"):
+    assert flags_of("check") == flags_of("run")
+    for command in ("stop", "restart", "status"):
         assert flags_of(command) == {"--pidfile", "--control", "--instance"}
 
 
