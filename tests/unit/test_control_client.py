@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_control_support import PATIENCE, Served, serving, until
 
 from qgsd.control import Client, CommandFailed, ControlError, NoMaster
 from qgsd.control import client as client_module
 from qgsd.control.commands import look
 from qgsd.control.errors import BadUsage
+from tests.unit.test_control_support import PATIENCE, Served, serving, until
 
 
 @pytest.fixture

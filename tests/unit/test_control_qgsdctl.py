@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_control_support import PATIENCE, Served, serving, until
 
 from qgsd import __version__
 from qgsd.control import locate, tables
 from qgsd.control.commands import COMMANDS
 from qgsd.control.qgsdctl import main, parse, progress_text
+from tests.unit.test_control_support import PATIENCE, Served, serving, until
 
 ROOT = Path(__file__).parents[2]
 

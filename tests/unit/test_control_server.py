@@ -14,13 +14,13 @@ import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_control_support import PATIENCE, Served, serving, until
 
 from qgsd.control import Client, protocol
 from qgsd.control.commands import COMMANDS
 from qgsd.control.endpoint import check_address
 from qgsd.control.operations import Refused
 from qgsd.control.protocol import Malformed, decode_request
+from tests.unit.test_control_support import PATIENCE, Served, serving, until
 
 
 @pytest.fixture(scope="module")
