@@ -45,7 +45,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
 
     `project` is the canonical MAP, the key of fairness and affinity. `timeout` is
     in seconds from the moment of sending. `idempotent`: may be run again on
-    another worker after a crash.
+    another worker after a crash. Requests of one `fingerprint` are the same request.
     """
 
     id: str
@@ -57,6 +57,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     operation: str
     idempotent: bool
     timeout: float
+    fingerprint: str = ""
 
 
 class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
@@ -90,6 +91,7 @@ class Failure(Struct, frozen=True, array_like=True, tag="failure"):
     status: int
     code: str
     message: str
+    retry_after: float = 0.0
 
 
 class HandBack(Struct, frozen=True, array_like=True, tag="handback"):
@@ -193,11 +195,13 @@ class End(Struct, frozen=True, array_like=True, tag="end"):
 class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
     """The worker process has ended without leaving; `reason` in words.
 
-    `worker` is the name it joined by, less the serial number of its connection.
+    `worker` is the name it joined by, less the serial number of its connection. `own_fault`: what
+    it did ended it (a segmentation fault), not somebody else (a kill).
     """
 
     worker: str
     reason: str
+    own_fault: bool = True
 
 
 FromHttp = Attach | Detach | Request | Cancel | Hold | Resume
@@ -245,6 +249,22 @@ class Drain(Struct, frozen=True, tag="drain"):
     linger: float = 0.0
 
 
+class Poison(Struct, frozen=True):
+    """A request in quarantine; `until` in seconds of CLOCK_MONOTONIC."""
+
+    fingerprint: str
+    project: str
+    request: str
+    reason: str
+    until: float
+
+
+class SetQuarantine(Struct, frozen=True, tag="set-quarantine"):
+    """To the dispatcher: these requests, and no others, are in quarantine."""
+
+    entries: list[Poison]
+
+
 class Fork(Struct, frozen=True, tag="fork"):
     """To the template: fork a worker. Its channel and its log pipe come along as descriptors."""
 
@@ -287,6 +307,12 @@ class Happened(Struct, frozen=True, tag="happened"):
     details: dict[str, str | int | float | None] = {}
 
 
+class QuarantineChanged(Struct, frozen=True, tag="quarantine"):
+    """From the dispatcher: which requests are in quarantine now. The master keeps them for its successor."""
+
+    entries: list[Poison]
+
+
 class ProjectReload(Struct, frozen=True):
     """What became of one project in one worker."""
 
@@ -302,8 +328,8 @@ class Reloaded(Struct, frozen=True, tag="reloaded"):
     projects: list[ProjectReload]
 
 
-Order = Begin | Configure | Drain | Fork | Reload | ReopenLogs
-Report = Ready | Forked | Happened | Reloaded
+Order = Begin | Configure | Drain | Fork | Reload | ReopenLogs | SetQuarantine
+Report = Ready | Forked | Happened | Reloaded | QuarantineChanged
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_http = msgspec.msgpack.Decoder(FromHttp).decode

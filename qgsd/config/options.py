@@ -94,6 +94,12 @@ class ServerSettings:
     keepalive_timeout: float = option(
         75.0, Number(0, _DAY), "seconds an idle connection is kept open", live=True
     )
+    memory_high_water_mark: float = option(
+        0.9,
+        Number(0, 1),
+        "share of the memory in use above which the largest worker is replaced; 0 = never",
+        live=True,
+    )
     spool_memory: int = option(
         4 << 20, Size(), "bytes of an answer kept in memory for a slow client", live=True
     )
@@ -206,7 +212,53 @@ class ControlSettings:
 
 @dataclass(frozen=True)
 class SupervisionSettings:
-    """[supervision]: how patient the master is with its children."""
+    """[supervision]: how patient the master is with its children; 0 = no bound."""
+
+    project_workers: int = option(
+        0,
+        Integer(0, 1000),
+        "most workers one project may occupy while others are asked for; 0 = all but one",
+        live=True,
+    )
+    breaker_timeouts: int = option(
+        3, Integer(0, 1000), "time-outs in a row after which a project is refused for a while", live=True
+    )
+    breaker_pause: float = option(
+        10.0,
+        Number(0, _DAY, above=True),
+        "seconds a project is refused at first, then one request probes",
+        live=True,
+    )
+    quarantine_size: int = option(
+        100, Integer(0, 10_000), "requests that crash QGIS to keep from running", live=True
+    )
+    quarantine_ttl: float = option(
+        600.0, Number(0, 365 * _DAY), "seconds a request that crashed QGIS twice is not run", live=True
+    )
+    memory_limit: int = option(
+        0, Size(0), "bytes of its own a worker may use before it is replaced", live=True
+    )
+    memory_hard_limit: int = option(
+        0, Size(0), "bytes of its own a worker may use before it is killed", live=True
+    )
+    max_requests: int = option(
+        0,
+        Integer(0, 1_000_000_000),
+        "requests after which a worker is replaced (up to a tenth more)",
+        live=True,
+    )
+    max_age: float = option(
+        0.0, Number(0, 365 * _DAY), "seconds after which a worker is replaced (up to a tenth more)", live=True
+    )
+    beat_timeout: float = option(
+        5.0, Number(0, _DAY), "seconds an idle child may show no life before it is killed", live=True
+    )
+    burn_timeout: float = option(
+        30.0, Number(0, _DAY), "seconds an idle worker may use a processor before it is replaced", live=True
+    )
+    stall_timeout: float = option(
+        0.0, Number(0, _DAY), "seconds a busy worker may use no processor before it is killed", live=True
+    )
 
     start_timeout: float = option(
         60.0, Number(0, _DAY, above=True), "seconds a child may take to become ready"

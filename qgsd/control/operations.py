@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from qgsd.control.records import EventRecord, ProcessRecord, ReloadRecord, Status
+from qgsd.control.records import EventRecord, ProcessRecord, QuarantineRecord, ReloadRecord, Status
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -56,6 +56,10 @@ class Operations(Protocol):
         ...
 
     async def log_level(self, level: str) -> dict[str, Any]: ...
+
+    def quarantine(self) -> list[QuarantineRecord]: ...
+
+    def clear_quarantine(self) -> None: ...
 
     def recent_events(self) -> list[EventRecord]: ...
 

@@ -89,6 +89,16 @@ class ReloadRecord(Struct, frozen=True):
     error: str | None = None
 
 
+class QuarantineRecord(Struct, frozen=True):
+    """A request that is not run because it crashed QGIS; `seconds` until it is let out."""
+
+    fingerprint: str
+    project: str
+    request: str
+    reason: str
+    seconds: float
+
+
 class EventRecord(Struct, frozen=True):
     """Something that happened; `time` in seconds since the epoch, `reason` in words for a person."""
 

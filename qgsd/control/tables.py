@@ -15,7 +15,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qgsd.control.records import EventRecord, ProcessRecord, ReloadRecord, Status, WorkerCounts
+from qgsd.control.records import (
+    EventRecord,
+    ProcessRecord,
+    QuarantineRecord,
+    ReloadRecord,
+    Status,
+    WorkerCounts,
+)
 
 _COLOURS = {
     "running": "green",
@@ -89,6 +96,19 @@ def reloads(records: list[ReloadRecord]) -> RenderableType:
     table.add_column("ERROR", overflow="fold")
     for record in records:
         table.add_row(clean(record.project), coloured(record.status), clean(record.error or ""))
+    return table
+
+
+def quarantine(records: list[QuarantineRecord]) -> RenderableType:
+    """Requests that are not run, in full so that they can be repeated."""
+    if not records:
+        return Text("no request is in quarantine")
+    table = _table(["FINGERPRINT", "PROJECT", "LEFT"])
+    for name in ("REASON", "REQUEST"):
+        table.add_column(name, overflow="fold")
+    for record in records:
+        row = (record.fingerprint, record.project, duration(record.seconds), record.reason, record.request)
+        table.add_row(*map(clean, row))
     return table
 
 

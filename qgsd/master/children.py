@@ -9,13 +9,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qgsd.channel import MasterEnd
 from qgsd.control.records import ChildState
 from qgsd.master.backoff import Record
-from qgsd.master.policy import ChildView, Phase, Role, Slot
+from qgsd.master.snapshot import ChildView, Phase, Role, Slot, Vitals
+from qgsd.master.vitals import Sample
 from qgsd.scoreboard import Row, Scoreboard, State
 
 _COUNTERS = ("requests", "errors", "timeouts", "retries", "coalesced", "cache_hits")
@@ -41,6 +42,9 @@ class ChildRecord:
     drained_at: float | None = None
     killed_at: float = 0.0
     kill_cause: str = ""
+    retiring: str = ""
+    vitals: Vitals = field(default_factory=Vitals)
+    sample: Sample | None = None
     kill_reason: str = ""
     info: dict[str, str] = field(default_factory=dict)
     log: asyncio.Task[None] | None = None
@@ -78,9 +82,13 @@ class ChildRecord:
             generation=self.generation,
             phase=self.phase,
             started_at=self.started_at,
+            ready_at=self.ready_at or 0.0,
             drained_at=self.drained_at or 0.0,
             deadline=self.row.deadline if self.role == "worker" else 0.0,
             killed_at=self.killed_at,
+            busy=self.row.state == State.BUSY,
+            retiring=self.retiring,
+            vitals=replace(self.vitals, beat_at=self.row.beat, requests=self.row.requests),
         )
 
     def kill(self) -> None:

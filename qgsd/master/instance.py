@@ -8,19 +8,16 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from qgsd.config import Loaded, Settings
 from qgsd.errors import StartError
 from qgsd.master import listeners
 from qgsd.master.listeners import Listener
 from qgsd.master.pidfile import PidFile
-from qgsd.master.policy import Role
+from qgsd.master.snapshot import Role
 from qgsd.master.spawn import User
 from qgsd.messages import Begin
-
-if TYPE_CHECKING:
-    from qgsd.master.supervisor import Supervisor
 
 InstanceRole = Literal["server", "proxy", "worker"]
 
@@ -39,6 +36,7 @@ class Instance:
     service: list[Listener] = field(default_factory=list)
     front: Listener | None = None
     behind: list[Listener] = field(default_factory=list)
+    # Called once, when the instance can answer.
     on_serving: Callable[[], None] = lambda: None
 
     @property
@@ -110,10 +108,6 @@ class Instance:
             role="", slot=0, row=0, generation=0, instance=self.name, machine=self.machine, settings=settings,
             front=self.front.address if self.front else "", back=back,
         )  # fmt: skip
-
-    def serving(self, supervisor: Supervisor) -> None:
-        """Called once, when the instance can answer."""
-        self.on_serving()
 
     def stop_listening(self) -> None:
         """Refuse new clients; those that are connected stay with their http child."""

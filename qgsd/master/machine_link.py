@@ -23,8 +23,8 @@ class MachineLink:
         for address in addresses:
             self._socket.connect(address)
 
-    def worker_lost(self, name: str, reason: str) -> None:
-        message = messages.encode(messages.WorkerLost(name, reason))
+    def worker_lost(self, name: str, reason: str, *, own_fault: bool) -> None:
+        message = messages.encode(messages.WorkerLost(name, reason, own_fault))
         try:
             self._socket.send_multipart([message, b""], zmq.NOBLOCK)
         except zmq.Again:

@@ -132,7 +132,7 @@ class _Master:
         try:
             await self.supervisor.run(self._on_signal, self._on_turn)
             await self._let_children_finish_speaking()
-            self.supervisor.raise_startup_failure()
+            self.supervisor.exits.raise_startup_failure()
         finally:
             await self.control.close()
             if self.supervisor.link is not None:

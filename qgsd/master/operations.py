@@ -25,6 +25,7 @@ from qgsd.control.records import (
     EventRecord,
     InstanceState,
     ProcessRecord,
+    QuarantineRecord,
     QueueStatus,
     ReloadRecord,
     Status,
@@ -68,7 +69,7 @@ class MasterOperations:
                 errors=children.total("errors"),
                 timeouts=children.total("timeouts"),
                 retries=children.total("retries"),
-                crashes=supervisor.crashes,
+                crashes=supervisor.exits.crashes,
                 restarts=supervisor.restarts,
                 coalesced=children.total("coalesced"),
                 cache_hits=children.total("cache_hits"),
@@ -164,6 +165,19 @@ class MasterOperations:
             }
             for option in declarations()
         ]
+
+    def quarantine(self) -> list[QuarantineRecord]:
+        now = time.monotonic()
+        return [
+            QuarantineRecord(e.fingerprint, e.project, e.request, e.reason, e.until - now)
+            for e in self.supervisor.quarantine
+            if e.until > now
+        ]
+
+    def clear_quarantine(self) -> None:
+        self.supervisor.quarantine = []
+        for record in self.supervisor.children.of("dispatcher"):
+            record.channel.send(messages.SetQuarantine([]))
 
     def recent_events(self) -> list[EventRecord]:
         return list(self.supervisor.events.recent)

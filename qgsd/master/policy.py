@@ -14,61 +14,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
-Role = Literal["template", "dispatcher", "http", "admin", "worker"]
-Phase = Literal["starting", "ready", "draining"]
-Stopping = Literal["no", "graceful", "quick"]
-Slot = tuple[Role, int]
-
-
-@dataclass(frozen=True, slots=True)
-class ChildView:
-    """A child as the policy sees it. Times in seconds of one clock, 0 for what has not happened.
-
-    `deadline`: when its request must be over, 0 when it runs none.
-    """
-
-    key: int
-    role: Role
-    slot: int
-    generation: int
-    phase: Phase
-    started_at: float
-    drained_at: float = 0.0
-    deadline: float = 0.0
-    killed_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """What the operator wants: how many children of each role, all of them of `generation`."""
-
-    generation: int
-    children: Mapping[Role, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds."""
-
-    start_timeout: float
-    kill_grace: float
-    stop_timeout: float
-    linger: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All that a decision depends on. `resting`: slots that may not start before the given time."""
-
-    now: float
-    stopping: Stopping
-    targets: Targets
-    limits: Limits
-    children: tuple[ChildView, ...]
-    resting: Mapping[Slot, float] = field(default_factory=dict)
+from qgsd.master import recycling
+from qgsd.master.snapshot import ChildView, Role, Slot, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +42,19 @@ class Kill:
     """End the child now; `cause` is a word for events and counters."""
 
     key: int
-    cause: Literal["deadline", "start_timeout", "stop_timeout", "stopped"]
+    cause: str
     reason: str
 
 
-Action = Start | Drain | Kill
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Replace the worker: a successor starts beside it, then it drains."""
+
+    key: int
+    reason: str
+
+
+Action = Start | Drain | Kill | Retire
 
 
 def decide(snapshot: Snapshot) -> list[Action]:
@@ -110,8 +67,12 @@ def decide(snapshot: Snapshot) -> list[Action]:
     snapshot = replace(snapshot, children=tuple(seen))
     if snapshot.stopping == "graceful":
         return [*kills, *_stop_gracefully(snapshot)]
+    retirements = _retirements(snapshot)
+    reasons = {retire.key: retire.reason for retire in retirements}
+    seen = (replace(child, retiring=reasons.get(child.key, child.retiring)) for child in snapshot.children)
+    snapshot = replace(snapshot, children=tuple(seen))
     slots = _by_slot(snapshot.children)
-    actions: list[Action] = list(kills)
+    actions: list[Action] = [*kills, *retirements]
     for role, count in snapshot.targets.children.items():
         actions += _fill(snapshot, slots, role, count)
         actions += _empty(snapshot, role, count)
@@ -134,23 +95,23 @@ def _by_slot(children: tuple[ChildView, ...]) -> _Slots:
 
 
 def _kills(snapshot: Snapshot) -> list[Kill]:
-    kills = (
-        _kill(child, snapshot.now, snapshot.limits) for child in snapshot.children if not child.killed_at
+    judged = (
+        (child, *recycling.why_end(child, snapshot)) for child in snapshot.children if not child.killed_at
     )
-    return [kill for kill in kills if kill is not None]
+    return [Kill(child.key, cause, reason) for child, cause, reason in judged if cause]
 
 
-def _kill(child: ChildView, now: float, limits: Limits) -> Kill | None:
-    if child.deadline and now > child.deadline + limits.kill_grace:
-        over = now - child.deadline
-        return Kill(child.key, "deadline", f"its request is {over:.1f} s over the deadline")
-    if child.phase == "starting" and now > child.started_at + limits.start_timeout:
-        return Kill(child.key, "start_timeout", f"it was not ready within {limits.start_timeout:g} s")
-    if child.phase == "draining" and now > child.drained_at + limits.stop_timeout:
-        return Kill(
-            child.key, "stop_timeout", f"it had not finished {limits.stop_timeout:g} s after being asked to"
-        )
-    return None
+def _retirements(snapshot: Snapshot) -> list[Retire]:
+    workers = [
+        child
+        for child in snapshot.children
+        if child.role == "worker" and child.phase == "ready" and not child.retiring and not child.killed_at
+    ]
+    judged = ((child.key, recycling.why_retire(child, snapshot)) for child in workers)
+    retirements = [Retire(key, reason) for key, reason in judged if reason]
+    if not retirements and (pressure := recycling.under_pressure(snapshot)):
+        retirements.append(Retire(*pressure))
+    return retirements
 
 
 def _stop_at_once(child: ChildView) -> Kill:
@@ -188,11 +149,12 @@ def _fill(snapshot: Snapshot, slots: _Slots, role: Role, count: int) -> list[Act
             # at once hangs in the kernel; it is not waited for.
             continue
         living = [child for child in present if not child.killed_at]
-        current = [child for child in living if child.generation == wanted]
-        outdated = [child for child in living if child.generation != wanted]
+        current = [child for child in living if not _is_outdated(child, wanted)]
+        outdated = [child for child in living if _is_outdated(child, wanted)]
         if any(child.phase == "ready" for child in current):
             actions += [
-                Drain(child.key, "its successor is ready", snapshot.limits.linger) for child in outdated
+                Drain(child.key, child.retiring or "its successor is ready", snapshot.limits.linger)
+                for child in outdated
             ]
         elif not current and _may_start(snapshot, slots, role, slot, replacing=bool(outdated)):
             surge -= bool(outdated)
@@ -206,11 +168,16 @@ def _surge(count: int) -> int:
     return max(1, count // 4)
 
 
-def _has_successor(living: list[ChildView], generation: int) -> bool:
-    """A child of the wanted generation is starting where an older one still serves."""
-    living = [child for child in living if not child.killed_at]
-    starting = any(child.phase == "starting" and child.generation == generation for child in living)
-    return starting and any(child.generation != generation for child in living)
+def _is_outdated(child: ChildView, generation: int) -> bool:
+    return child.generation != generation or bool(child.retiring)
+
+
+def _has_successor(present: list[ChildView], generation: int) -> bool:
+    """A child as wanted is starting where an outdated one still serves."""
+    living = [child for child in present if not child.killed_at]
+    outdated = [_is_outdated(child, generation) for child in living]
+    starting = [child.phase == "starting" for child in living]
+    return any(outdated) and any(s and not o for s, o in zip(starting, outdated, strict=True))
 
 
 def _may_start(snapshot: Snapshot, slots: _Slots, role: Role, slot: int, *, replacing: bool) -> bool:

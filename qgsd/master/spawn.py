@@ -24,7 +24,7 @@ from qgsd import channel, messages
 from qgsd.channel import MasterEnd
 from qgsd.errors import StartError
 from qgsd.master.children import ChildRecord, Children
-from qgsd.master.policy import Role
+from qgsd.master.snapshot import Role
 
 _MODULES: dict[Role, str] = {
     "http": "qgsd.proxy.http.server",

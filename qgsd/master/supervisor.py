@@ -21,19 +21,21 @@ import msgspec
 from qgsd import linux, messages
 from qgsd.channel import ChannelClosed
 from qgsd.config import Settings
-from qgsd.errors import StartError
-from qgsd.master import backoff, child_logs, policy
+from qgsd.master import child_logs, policy, vitals
 from qgsd.master.children import ChildRecord, Children
 from qgsd.master.events import EventLog
+from qgsd.master.exits import Exits
 from qgsd.master.instance import Instance
 from qgsd.master.machine_link import MachineLink
+from qgsd.master.snapshot import Limits, Memory, Role, Slot, Snapshot, Stopping, Targets
 from qgsd.master.spawn import Spawner
 from qgsd.scoreboard import Scoreboard
 
 logger = logging.getLogger("qgsd.master")
 
 _TICK = 0.2
-_START_TRIES = 4
+_MEASURE = 1.0
+_GAP = 2.0
 _HANDLED = ("HUP", "TERM", "INT", "QUIT", "USR1", "USR2", "TTIN", "TTOU")
 
 
@@ -46,21 +48,23 @@ class Supervisor:
         self.started_at = time.monotonic()
         self.events = EventLog()
         self.children = Children(Scoreboard.create())
+        self.exits = Exits(self.children, self.events, self._worker_lost)
         self.spawner = Spawner(self.children, instance.tmp, instance.user)
         self.link = MachineLink(instance.back) if instance.has_workers else None
         self.generation = 1
         self.workers = self.settings.server.workers
-        self.stopping: policy.Stopping = "no"
+        self.stopping: Stopping = "no"
         self.serving = False
-        self.crashes = 0
         self.restarts = 0
         self.qgis_version = ""
+        self.quarantine: list[messages.Poison] = []
         self.reloads: dict[int, dict[int, messages.Reloaded | None]] = {}
         self.signals: deque[str] = deque()
         self._wake = asyncio.Event()
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._begun: set[policy.Slot] = set()
-        self._startup_failure: tuple[ChildRecord, str] | None = None
+        self._begun: set[Slot] = set()
+        self._memory = Memory()
+        self._measured_at = self._last_turn = self._watched_since = time.monotonic()
 
     # The loop.
 
@@ -73,6 +77,7 @@ class Supervisor:
         while self.stopping == "no" or len(self.children):
             while self.signals:
                 on_signal(self.signals.popleft())
+            self._measure()
             self._act(policy.decide(self.snapshot()))
             self._reap_strangers()
             self._note_serving()
@@ -108,24 +113,40 @@ class Supervisor:
 
     # What the policy decides on.
 
-    def targets(self) -> policy.Targets:
-        children: dict[policy.Role, int] = {}
+    def targets(self) -> Targets:
+        children: dict[Role, int] = {}
         if self.instance.has_http:
             children |= {"dispatcher": 1, "http": self.settings.server.jobs}
         if self.instance.has_workers:
             children |= {"template": 1, "worker": self.workers}
-        return policy.Targets(self.generation, children)
+        return Targets(self.generation, children)
 
-    def snapshot(self) -> policy.Snapshot:
-        bounds = self.settings.supervision
-        return policy.Snapshot(
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
             now=time.monotonic(),
             stopping=self.stopping,
             targets=self.targets(),
-            limits=policy.Limits(bounds.start_timeout, bounds.kill_grace, bounds.stop_timeout),
+            limits=limits_of(self.settings),
             children=tuple(record.view() for record in self.children),
             resting=self.children.resting,
+            memory=self._memory,
+            watched_since=self._watched_since,
         )
+
+    def _measure(self) -> None:
+        """Look at every child once a second; a gap means that we, or the machine, were asleep."""
+        now = time.monotonic()
+        if now - self._last_turn > _GAP:
+            self._watched_since = now
+        self._last_turn = now
+        if now - self._measured_at < _MEASURE:
+            return
+        self._measured_at = now
+        self._memory = vitals.memory_of_the_whole()
+        for record in self.children:
+            if record.pid is not None and (sample := vitals.sample(record.pid, now)):
+                record.vitals = vitals.judge(record.vitals, record.sample, sample, record.row)
+                record.sample = sample
 
     # Carrying out.
 
@@ -138,8 +159,10 @@ class Supervisor:
                     self._drain(key, reason, linger)
                 case policy.Kill(key, cause, reason):
                     self.kill(key, cause, reason)
+                case policy.Retire(key, reason):
+                    self._retire(key, reason)
 
-    def _start(self, role: policy.Role, slot: int) -> None:
+    def _start(self, role: Role, slot: int) -> None:
         begin = self.instance.begin(msgspec.msgpack.encode(self.settings))
         try:
             if role == "worker":
@@ -154,6 +177,8 @@ class Supervisor:
             self._rest(role, slot, f"{role} cannot be started: {error}")
             return
         self.children.add(record)
+        if role == "dispatcher" and self.quarantine:
+            record.channel.send(messages.SetQuarantine(self.quarantine))
         self.restarts += (role, slot) in self._begun
         self._begun.add((role, slot))
         self._watch(record)
@@ -176,6 +201,13 @@ class Supervisor:
             record.channel.send(messages.Drain(linger))
         except ChannelClosed:
             logger.debug("%s has gone already", record.name)
+
+    def _retire(self, key: int, reason: str) -> None:
+        record = self.children.get(key)
+        if record is not None:
+            record.retiring = reason
+            details = {"slot": record.slot, "pid": record.pid}
+            self.events.add(f"{record.role}.retired", f"{record.name} is replaced: {reason}", details)
 
     def kill(self, key: int, cause: str, reason: str) -> None:
         record = self.children.get(key)
@@ -216,6 +248,8 @@ class Supervisor:
                 self._forked(row, pid)
             case messages.Happened(event, reason, details):
                 self.events.add(event, reason, details)
+            case messages.QuarantineChanged(entries):
+                self.quarantine = entries
             case messages.Reloaded(ticket):
                 if ticket in self.reloads and record.key in self.reloads[ticket]:
                     self.reloads[ticket][record.key] = report
@@ -249,69 +283,17 @@ class Supervisor:
         self._report(record)
         status = record.collect()
         self._forget(record)
-        if self.stopping != "no":
-            return
-        if record.kill_cause:
-            self._was_killed(record)
-        elif record.drained_at is not None and status == 0:
-            reason = f"{record.name} has finished and gone"
-            self.events.add(f"{record.role}.drained", reason, {"slot": record.slot, "pid": record.pid})
-        else:
-            self._crashed(record, status)
-
-    def _was_killed(self, record: ChildRecord) -> None:
-        reason = f"{record.name} was killed: {record.kill_reason}"
-        details = {"slot": record.slot, "pid": record.pid, "cause": record.kill_cause}
-        self.events.add(f"{record.role}.killed", reason, details)
-        self._report_loss(record, record.kill_reason)
-        if record.kill_cause == "start_timeout":
-            self._pause(record, None)
-            self._judge_startup(record, "was killed, because it was not ready in time")
-
-    def _crashed(self, record: ChildRecord, status: int | None) -> None:
-        how = _how_ended(status)
-        doing = f" while it served {record.row.project}" if record.row.deadline else ""
-        details = {"slot": record.slot, "pid": record.pid, "status": status}
-        self.events.add(f"{record.role}.crashed", f"{record.name} {how}{doing}", details)
-        self.crashes += 1
-        self._report_loss(record, how)
-        served = time.monotonic() - record.ready_at if record.ready_at is not None else None
-        self._pause(record, served)
-        self._judge_startup(record, how)
-
-    def _report_loss(self, record: ChildRecord, reason: str) -> None:
-        if record.role == "worker" and self.link is not None:
-            self.link.worker_lost(self.instance.worker_name(record.slot, record.pid), reason)
-
-    def _judge_startup(self, record: ChildRecord, how: str) -> None:
-        """Before it ever served, a child that cannot start is a mistake to tell, not an accident to outlive.
-
-        A worker gets a few tries: QGIS may crash once.
-        """
-        past = self.children.failures[record.role, record.slot]
-        if not self.serving and (record.role != "worker" or past.failures >= _START_TRIES):
-            self._startup_failure = (record, how)
+        pause = self.settings.supervision.backoff_max
+        settled = self.serving or self.stopping != "no"
+        if not self.exits.judge(record, status, longest_pause=pause, served_yet=settled):
             self.stopping = "quick"
 
-    def raise_startup_failure(self) -> None:
-        """Raises `StartError` when the instance ended because a child could not start."""
-        if self._startup_failure is not None:
-            record, how = self._startup_failure
-            raise StartError(
-                record.last_error or f"the {record.name} child {how} before it was ready; see the log"
-            )
+    def _worker_lost(self, record: ChildRecord, reason: str, own_fault: bool) -> None:
+        if record.role == "worker" and self.link is not None:
+            name = self.instance.worker_name(record.slot, record.pid)
+            self.link.worker_lost(name, reason, own_fault=own_fault)
 
-    def _pause(self, record: ChildRecord, served: float | None) -> None:
-        slot = (record.role, record.slot)
-        past = backoff.after_crash(self.children.failures.get(slot, backoff.Record()), served=served)
-        self.children.failures[slot] = past
-        pause = backoff.pause(past, self.settings.supervision.backoff_max)
-        if pause:
-            reason = f"{record.name} failed {past.failures} times in a row, it rests {pause:.1f} s"
-            self.events.add(f"{record.role}.backoff", reason, {"slot": record.slot, "seconds": pause})
-            self.children.resting[slot] = time.monotonic() + pause
-
-    def _rest(self, role: policy.Role, slot: int, reason: str) -> None:
+    def _rest(self, role: Role, slot: int, reason: str) -> None:
         self.events.add(f"{role}.failed", reason, {"slot": slot})
         self.children.resting[role, slot] = time.monotonic() + 1.0
 
@@ -347,7 +329,7 @@ class Supervisor:
         ready = {record.role for record in self.children if record.phase == "ready"}
         self.serving = {role for role, count in self.targets().children.items() if count} <= ready
         if self.serving:
-            self.instance.serving(self)
+            self.instance.on_serving()
 
     # Settings.
 
@@ -360,9 +342,19 @@ class Supervisor:
         self.wake()
 
 
-def _how_ended(status: int | None) -> str:
-    if status is None:
-        return "ended"
-    if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"ended by itself with status {status}"
+def limits_of(settings: Settings) -> Limits:
+    """The bounds of the policies, from the settings of the moment."""
+    bounds = settings.supervision
+    return Limits(
+        start_timeout=bounds.start_timeout,
+        kill_grace=bounds.kill_grace,
+        stop_timeout=bounds.stop_timeout,
+        beat_timeout=bounds.beat_timeout,
+        burn_timeout=bounds.burn_timeout,
+        stall_timeout=bounds.stall_timeout,
+        memory_limit=bounds.memory_limit,
+        memory_hard_limit=bounds.memory_hard_limit,
+        high_water=settings.server.memory_high_water_mark,
+        max_requests=bounds.max_requests,
+        max_age=bounds.max_age,
+    )

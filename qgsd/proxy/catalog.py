@@ -1,22 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The projects below a root folder, and what their files say of themselves. Knows no HTTP and no QGIS."""
+"""The projects below a root folder, and what their files say of themselves. Knows no HTTP and no QGIS.
+
+Only the files' texts are read, so the list costs no worker. What is listed can be
+asked for: a name that MAP= could not carry is left out.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
+import threading
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, cast
-from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+from pathlib import Path, PurePosixPath
+from typing import IO
+from xml.parsers import expat
 
-from qgsd.location import PROJECT_SUFFIXES
+from qgsd.location import PROJECT_SUFFIXES, Location, LocationError, parse_map
+
+logger = logging.getLogger("qgsd.catalog")
 
 MAX_PROJECTS = 2000
-_PIECE = 65536
-# The title and the service texts; the layers between them can be megabytes and are only skipped.
+_PIECE = 64 << 10
+# A .qgz of a few kilobytes may unpack to anything; no project's texts lie beyond this.
 _MAX_READ = 64 << 20
+
+_PROPERTIES = ("qgis", "properties")
+_METADATA = ("qgis", "projectMetadata")
+# Where the texts are, the most telling place first: QGIS Server's own choice, then what the author wrote.
+_TITLES = ((*_PROPERTIES, "WMSServiceTitle"), ("qgis", "title"), (*_METADATA, "title"))
+_ABSTRACTS = ((*_PROPERTIES, "WMSServiceAbstract"), (*_METADATA, "abstract"))
+_PLACES = frozenset(_TITLES + _ABSTRACTS)
+
+Place = tuple[str, ...]
+Texts = tuple[str, str]
+Version = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -29,78 +50,169 @@ class CatalogEntry:
 
 
 class Catalog:
-    """Reads each file once for every change of it."""
+    """Lists the projects; reads each file once for every change of it. To be asked from any thread."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = Path(os.path.realpath(root))
-        self._read: dict[Path, tuple[tuple[int, int], CatalogEntry]] = {}
+    def __init__(self, rootdir: Path) -> None:
+        self._root = Path(os.path.realpath(rootdir))
+        self._read: dict[Path, tuple[Version, Texts]] = {}
+        self._reading = threading.Lock()
 
     def projects(self) -> list[CatalogEntry]:
         """All projects, by title. A file that cannot be read is listed under its name."""
-        files = list(self._files())
-        read = {}
-        for path in files:
-            try:
-                status = path.stat()
-            except OSError:
-                continue
-            version = (status.st_mtime_ns, status.st_size)
-            known = self._read.get(path)
-            read[path] = known if known and known[0] == version else (version, self._entry(path, files))
-        self._read = read
-        return sorted((entry for _, entry in read.values()), key=lambda entry: entry.title.casefold())
+        # Who comes while another reads waits for that one's result instead of reading it all again.
+        with self._reading:
+            read: dict[Path, tuple[Version, Texts]] = {}
+            for path, version in self._files():
+                known = self._read.get(path)
+                read[path] = known if known and known[0] == version else (version, _texts(path))
+            self._read = read
+        stems = Counter(path.with_suffix("") for path in read)
+        entries = (self._entry(path, texts, stems) for path, (_, texts) in read.items())
+        return sorted(entries, key=lambda entry: (entry.title.casefold(), entry.map))
 
-    def _files(self) -> Iterator[Path]:
-        """Project files, hidden folders and links out of the root left out."""
+    def find(self, location: Location) -> Path:
+        """The file of a location, by the rules that workers follow.
+
+        Raises `LocationError`: 403 outside the root, 404 no such file.
+        """
+        named = self._root / location.path
+        candidates = [named] if named.suffix in PROJECT_SUFFIXES else []
+        candidates += [named.with_name(named.name + suffix) for suffix in PROJECT_SUFFIXES]
+        for candidate in candidates:
+            if not self._inside(candidate):
+                raise LocationError(403, "outside_root", "MAP lies outside the root folder of projects")
+            if os.path.isfile(candidate):
+                return candidate
+        raise LocationError(404, "no_project", f"there is no project '{location.path}'")
+
+    def _inside(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(self._root)
+
+    def _files(self) -> Iterator[tuple[Path, Version]]:
+        """Project files and their versions; hidden ones and links out of the root are left out."""
         found = 0
         for folder, folders, names in os.walk(self._root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
+                if name.startswith(".") or not name.endswith(PROJECT_SUFFIXES):
+                    continue
                 path = Path(folder, name)
-                if path.suffix not in PROJECT_SUFFIXES or name.startswith("."):
+                version = self._version(path)
+                if version is None or not _can_be_asked_for(str(path.relative_to(self._root))):
                     continue
-                if not Path(os.path.realpath(path)).is_relative_to(self._root):
-                    continue
-                yield path
-                found += 1
                 if found == MAX_PROJECTS:
+                    logger.warning("%s has more than %d projects, the rest is not listed", self._root, found)
                     return
+                found += 1
+                yield path, version
 
-    def _entry(self, path: Path, files: list[Path]) -> CatalogEntry:
-        relative = path.relative_to(self._root)
-        twins = [other for other in files if other.with_suffix("") == path.with_suffix("")]
-        name = str(relative if len(twins) > 1 else relative.with_suffix(""))
+    def _version(self, path: Path) -> Version | None:
+        """Time and size; None where there is no file that may be served."""
         try:
-            title, abstract = _texts(path)
-        except (OSError, ParseError, zipfile.BadZipFile, KeyError, UnicodeError):
-            title, abstract = "", ""
-        return CatalogEntry(name, title or relative.stem, abstract)
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                if not self._inside(path):
+                    return None
+                status = path.stat()
+        except OSError:
+            return None
+        # Opening a pipe would wait for its writer.
+        return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
+
+    def _entry(self, path: Path, texts: Texts, stems: Counter[Path]) -> CatalogEntry:
+        stem = path.with_suffix("")
+        # `a.qgs.qgz` without its suffix would name another file.
+        short = stems[stem] == 1 and stem.suffix not in PROJECT_SUFFIXES
+        name = (stem if short else path).relative_to(self._root)
+        title, abstract = texts
+        return CatalogEntry(str(name), title or path.stem, abstract)
 
 
-def _texts(path: Path) -> tuple[str, str]:
-    """Title and abstract that the project publishes, as far as it has any."""
-    if path.suffix == ".qgs":
-        with path.open("rb") as file:
-            return _parse(file)
-    with zipfile.ZipFile(path) as archive:
-        inner = next((name for name in archive.namelist() if name.endswith(".qgs")), "")
-        with archive.open(inner) as file:
-            return _parse(file)
+def _can_be_asked_for(name: str) -> bool:
+    """MAP= can carry the name: it is text, and none of what `parse_map` refuses or reads otherwise."""
+    try:
+        name.encode()
+        return parse_map(name).path == name
+    except (UnicodeError, LocationError):
+        return False
 
 
-def _parse(file: IO[bytes]) -> tuple[str, str]:
-    """Stream through the XML; expat expands no external entity, and bounds the internal ones itself."""
-    parser: XMLPullParser[Element] = XMLPullParser(["start", "end"])
-    texts = {"title": "", "WMSServiceTitle": "", "WMSServiceAbstract": ""}
-    depth, read = 0, 0
-    while (piece := file.read(_PIECE)) and read < _MAX_READ:
-        read += len(piece)
-        parser.feed(piece)
-        for event, element in cast(Iterator[tuple[str, Element]], parser.read_events()):
-            depth += 1 if event == "start" else -1
-            if event == "end":
-                wanted = element.tag in texts and (element.tag != "title" or depth == 1)
-                if wanted and not texts[element.tag]:
-                    texts[element.tag] = (element.text or "").strip()
-                element.clear()
-    return texts["WMSServiceTitle"] or texts["title"], texts["WMSServiceAbstract"]
+def _texts(path: Path) -> Texts:
+    """Title and abstract, empty where the file has none or cannot be read."""
+    found: dict[Place, str] = {}
+    try:
+        if path.suffix == ".qgs":
+            with path.open("rb") as file:
+                found = _TextFinder().search(file)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                inner = next(n for n in archive.namelist() if PurePosixPath(n).suffix == ".qgs")
+                with archive.open(inner) as file:
+                    found = _TextFinder().search(file)
+    # zipfile alone knows a dozen ways to fail; one bad file must not hide all the others.
+    except Exception as error:
+        logger.info("%s: title and abstract cannot be read: %r", path, error)
+    return _first(found, _TITLES), _first(found, _ABSTRACTS)
+
+
+def _first(found: dict[Place, str], places: tuple[Place, ...]) -> str:
+    """The first text that is not empty."""
+    return next((found[place] for place in places if found.get(place)), "")
+
+
+class _EntityDeclared(ValueError):
+    """A project file has no business to declare entities: they serve to read files or to fill memory."""
+
+
+class _TextFinder:
+    """Streams through a project's XML and keeps a few texts, but no tree.
+
+    QGIS writes a DOCTYPE with a public identifier. It is never fetched.
+    """
+
+    def __init__(self) -> None:
+        self._path: list[str] = []
+        self._found: dict[Place, str] = {}
+        self._wanted: Place | None = None
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.EntityDeclHandler = self._refuse_entity
+
+    def search(self, file: IO[bytes]) -> dict[Place, str]:
+        """What is found, until all of the service's own texts are there or the file ends."""
+        read = 0
+        needed = {_TITLES[0], _ABSTRACTS[0]}
+        while read < _MAX_READ and not needed <= self._found.keys():
+            piece = file.read(_PIECE)
+            read += len(piece)
+            self._parser.Parse(piece, not piece)
+            if not piece:
+                break
+        return {place: text.strip() for place, text in self._found.items()}
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        # QGIS 3 writes <WMSServiceTitle>, QGIS 4 <properties name="WMSServiceTitle">.
+        self._path.append(attributes.get("name", tag) if tag == "properties" else tag)
+        if len(self._path) > 3:
+            return
+        if len(self._path) == 2 and tag == "properties":
+            self._path[-1] = tag
+        place = tuple(self._path)
+        if place in _PLACES:
+            self._wanted = place
+            self._parser.CharacterDataHandler = self._text
+
+    def _end(self, _tag: str) -> None:
+        self._path.pop()
+        if self._wanted is not None and len(self._path) < len(self._wanted):
+            self._wanted = None
+            self._parser.CharacterDataHandler = None
+
+    def _text(self, data: str) -> None:
+        if self._wanted is not None:
+            self._found[self._wanted] = self._found.get(self._wanted, "") + data
+
+    def _refuse_entity(self, name: str, *_: object) -> None:
+        raise _EntityDeclared(f"declares the entity '{name}'")

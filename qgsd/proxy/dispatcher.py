@@ -24,7 +24,9 @@ from qgsd import messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.config import Settings
-from qgsd.proxy import scheduler as plan
+from qgsd.proxy import decisions as plan
+from qgsd.proxy.quarantine import Poison
+from qgsd.proxy.scheduler import Scheduler
 from qgsd.scoreboard import State
 
 logger = logging.getLogger("qgsd.dispatcher")
@@ -41,6 +43,11 @@ def _limits(settings: Settings) -> plan.Limits:
         max_queue=settings.zmq.maxqueue,
         queue_timeout=settings.zmq.timeout / 1000,
         worker_grace=settings.supervision.worker_grace,
+        share=settings.supervision.project_workers,
+        breaker_timeouts=settings.supervision.breaker_timeouts,
+        breaker_pause=settings.supervision.breaker_pause,
+        quarantine_size=settings.supervision.quarantine_size,
+        quarantine_ttl=settings.supervision.quarantine_ttl,
     )
 
 
@@ -74,7 +81,7 @@ class Dispatcher:
         ]
         self.front = _router(self.context, listeners[:1])
         self.back = _router(self.context, listeners[1:])
-        self.scheduler = plan.Scheduler(_limits(child.settings), time.monotonic())
+        self.scheduler = Scheduler(_limits(child.settings), time.monotonic())
         # Header and body of each request, as they came, until it is over: for sending and sending again.
         self.frames: dict[str, tuple[zmq.Frame, zmq.Frame]] = {}
         self.peers: set[bytes] = set()
@@ -126,9 +133,11 @@ class Dispatcher:
         match received[0] if received else None:
             case messages.Configure() as order:
                 self.child.configure(order)
-                self.scheduler.limits = _limits(self.child.settings)
+                self.scheduler.limit(_limits(self.child.settings))
             case messages.Drain():
                 self._close()
+            case messages.SetQuarantine(entries):
+                self._set_quarantine(entries)
             case _:
                 pass
 
@@ -140,6 +149,16 @@ class Dispatcher:
             self._to_http(peer, messages.Moving())
         for worker in self.scheduler.worker_names():
             self._to_worker(worker, messages.Moving())
+
+    def _set_quarantine(self, entries: list[messages.Poison]) -> None:
+        self.scheduler.quarantine.clear()
+        known = [Poison(e.fingerprint, e.project, e.request, e.reason, e.until) for e in entries]
+        self.scheduler.quarantine.restore(known)
+
+    def _tell_quarantine(self) -> None:
+        entries = self.scheduler.quarantine.entries(time.monotonic())
+        told = [messages.Poison(e.fingerprint, e.key, e.description, e.reason, e.until) for e in entries]
+        self.child.channel.send(messages.QuarantineChanged(told))
 
     def _drain_socket(self, socket: zmq.Socket[bytes], handle: _Handler) -> None:
         for _ in range(_BATCH):
@@ -178,7 +197,15 @@ class Dispatcher:
     def _request(self, peer: bytes, request: messages.Request, header: zmq.Frame, body: zmq.Frame) -> None:
         self.child.row.requests += 1
         self.frames[request.id] = (header, body)
-        arrival = plan.Arrival(request.id, peer, request.project, request.idempotent, request.timeout)
+        arrival = plan.Arrival(
+            id=request.id,
+            peer=peer,
+            key=request.project,
+            idempotent=request.idempotent,
+            timeout=request.timeout,
+            fingerprint=request.fingerprint,
+            description=f"{request.method} {request.url}",
+        )
         self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))
 
     # Behind: workers, and the masters of their machines.
@@ -201,7 +228,7 @@ class Dispatcher:
             case messages.Leave():
                 self._carry_out(self.scheduler.leaving(worker, time.monotonic()))
             case messages.WorkerLost():
-                self._process_lost(message.worker.encode(), message.reason)
+                self._process_lost(message)
 
     def _pass_on(self, worker: bytes, id: str, header: zmq.Frame, data: zmq.Frame) -> None:
         peer = self.scheduler.answering(worker, id)
@@ -228,16 +255,17 @@ class Dispatcher:
             self._to_worker(worker, messages.Welcome())
             self._carry_out(self.scheduler.joined(worker, time.monotonic()))
 
-    def _process_lost(self, process: bytes, reason: str) -> None:
+    def _process_lost(self, loss: messages.WorkerLost) -> None:
+        process = loss.worker.encode()
         self.losses[process] = None
         while len(self.losses) > _REMEMBERED_LOSSES:
             self.losses.popitem(last=False)
         for worker in self.scheduler.worker_names():
             if _process_of(worker) == process:
-                self._lost(worker, reason)
+                self._lost(worker, loss.reason, own_fault=loss.own_fault)
 
-    def _lost(self, worker: bytes, reason: str) -> None:
-        self._carry_out(self.scheduler.lost(worker, time.monotonic(), reason))
+    def _lost(self, worker: bytes, reason: str, *, own_fault: bool) -> None:
+        self._carry_out(self.scheduler.lost(worker, time.monotonic(), reason, own_fault=own_fault))
 
     # Carrying out.
 
@@ -246,9 +274,8 @@ class Dispatcher:
             match decision:
                 case plan.Dispatch():
                     self._dispatch(decision)
-                case plan.Fail(peer, id, status, code, message):
+                case plan.Fail():
                     self._fail(decision)
-                    self._to_http(peer, messages.Failure(id, status, code, message))
                 case plan.GiveBack(peer, id):
                     self.frames.pop(id, None)
                     self._to_http(peer, messages.HandBack(id))
@@ -256,6 +283,13 @@ class Dispatcher:
                     self.child.row.retries += 1
                     who = worker.decode(errors="replace")
                     self._tell("request.retried", f"{who} was lost while it ran the request", id, key)
+                case plan.Quarantined(id, fingerprint, key, message):
+                    reason = f"request {fingerprint} crashed QGIS again and is not run for a while: {message}"
+                    self._tell("request.quarantined", reason, id, key)
+                    self._tell_quarantine()
+                case plan.Tripped(key, pause, message):
+                    event = "project.suspended" if pause else "project.recovered"
+                    self.child.happened(event, message, project=key, seconds=pause)
                 case plan.Forget(id):
                     self.frames.pop(id, None)
                 case plan.Release(worker):
@@ -267,11 +301,14 @@ class Dispatcher:
         try:
             self.back.send_multipart([decision.worker, messages.encode(assignment), header, body], copy=False)
         except zmq.ZMQError as unreachable:
-            self._lost(decision.worker, f"it cannot be reached ({unreachable})")
+            self._lost(decision.worker, f"it cannot be reached ({unreachable})", own_fault=False)
 
     def _fail(self, failure: plan.Fail) -> None:
         header, _ = self.frames.pop(failure.id)
-        self.child.row.errors += 1
+        told = messages.Failure(
+            failure.id, failure.status, failure.code, failure.message, failure.retry_after
+        )
+        self._to_http(failure.peer, told)
         if failure.status == 504:
             self.child.row.timeouts += 1
             project = messages.decode_request(header.buffer).project

@@ -13,86 +13,30 @@ turns, and placing requests where their project is warm, have their place in `_m
 from __future__ import annotations
 
 import heapq
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from qgsd.proxy.breaker import Breakers
+from qgsd.proxy.bulkhead import Bulkhead
+from qgsd.proxy.decisions import (
+    Arrival,
+    Decision,
+    Dispatch,
+    Fail,
+    Forget,
+    GiveBack,
+    Limits,
+    Quarantined,
+    Release,
+    Retry,
+    Tripped,
+)
+from qgsd.proxy.quarantine import Quarantine
+from qgsd.proxy.turns import Turns
+
+# One that killed its worker is tried once more; one that only happened to be there when its worker
+# was killed by somebody else may have bad luck a few times.
 MAX_ATTEMPTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds that the operator sets; seconds. `worker_grace`: how long to hope for a first worker."""
-
-    max_queue: int
-    queue_timeout: float
-    worker_grace: float
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What the scheduler has to know of a request. `peer` is where its answer goes."""
-
-    id: str
-    peer: bytes
-    key: str
-    idempotent: bool
-    timeout: float
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """Send the request to the worker. Seconds it waited, seconds it has left, which attempt it is."""
-
-    worker: bytes
-    id: str
-    queued: float
-    remaining: float
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """Tell the client; `status` as HTTP has it, `code` a word, `message` for people."""
-
-    peer: bytes
-    id: str
-    status: int
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class GiveBack:
-    """Hand an unstarted request back to its http child: this dispatcher leaves."""
-
-    peer: bytes
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """For the record: the request goes back to the queue because its worker was lost."""
-
-    id: str
-    key: str
-    worker: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Nobody waits for the request any more."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Let the worker go: nothing more will be sent to it."""
-
-    worker: bytes
-
-
-Decision = Dispatch | Fail | GiveBack | Retry | Forget | Release
+MAX_UNLUCKY_ATTEMPTS = 5
 
 
 @dataclass(slots=True)
@@ -110,56 +54,36 @@ class _Job:
 
 @dataclass(slots=True)
 class _Worker:
-    """`job` is what it runs; it stays set (`abandoned`) when the client was answered without it."""
+    """`job` is what it runs, of `key`; it stays set when the client was answered without it."""
 
     job: str | None = None
+    key: str = ""
     leaving: bool = False
-
-
-@dataclass(slots=True)
-class _Turns:
-    """Waiting requests, a line a key; each turn serves the key at the front and sends it to the back."""
-
-    lines: dict[str, deque[str]] = field(default_factory=dict)
-
-    def append(self, key: str, id: str) -> None:
-        self.lines.setdefault(key, deque()).append(id)
-
-    def put_first(self, key: str, id: str) -> None:
-        line = self.lines.pop(key, deque())
-        line.appendleft(id)
-        self.lines = {key: line, **self.lines}
-
-    def next(self) -> str | None:
-        if not self.lines:
-            return None
-        key = next(iter(self.lines))
-        line = self.lines.pop(key)
-        id = line.popleft()
-        if line:
-            self.lines[key] = line
-        return id
-
-    def remove(self, key: str, id: str) -> None:
-        line = self.lines[key]
-        line.remove(id)
-        if not line:
-            del self.lines[key]
 
 
 class Scheduler:
     """See the module's text. `now` is seconds of any clock that does not go backwards."""
 
     def __init__(self, limits: Limits, now: float) -> None:
-        self.limits = limits
+        self.quarantine = Quarantine(limits.quarantine_size, limits.quarantine_ttl)
+        self._breakers = Breakers(limits.breaker_timeouts, limits.breaker_pause)
+        self._bulkhead = Bulkhead()
+        self.limit(limits)
         self._jobs: dict[str, _Job] = {}
-        self._turns = _Turns()
+        self._turns = Turns()
         self._waiting = 0
         self._workers: dict[bytes, _Worker] = {}
+        self._leaving = 0
         self._idle: dict[bytes, None] = {}
         self._alarms: list[tuple[float, str]] = []
         self._workerless_since: float | None = now
         self._closing = False
+
+    def limit(self, limits: Limits) -> None:
+        """Other bounds from now on."""
+        self.limits = limits
+        self.quarantine.size, self.quarantine.ttl = limits.quarantine_size, limits.quarantine_ttl
+        self._breakers.timeouts, self._breakers.pause = limits.breaker_timeouts, limits.breaker_pause
 
     # What people and the dispatcher may ask.
 
@@ -171,7 +95,7 @@ class Scheduler:
     @property
     def workers(self) -> int:
         """Workers that have joined and are not leaving."""
-        return sum(not worker.leaving for worker in self._workers.values())
+        return len(self._workers) - self._leaving
 
     @property
     def at_rest(self) -> bool:
@@ -206,17 +130,31 @@ class Scheduler:
             return [GiveBack(arrival.peer, arrival.id)]
         if arrival.id in self._jobs:
             return []
-        if self._hopeless(now):
-            return [_no_worker(arrival)]
-        if self._waiting >= self.limits.max_queue and not self._idle:
-            message = f"the queue is full ({self._waiting} requests wait); try again shortly"
-            return [Fail(arrival.peer, arrival.id, 503, "queue_full", message)]
+        self._bulkhead.asked(arrival.key, now)
+        if refusal := self._refusal(arrival, now):
+            return [refusal]
         deadline = now + arrival.timeout
         job = _Job(arrival, now, deadline, min(deadline, now + self.limits.queue_timeout))
         self._jobs[arrival.id] = job
         self._enqueue(job)
         self._set_alarm(job.queue_deadline, arrival.id)
         return self._match(now)
+
+    def _refusal(self, arrival: Arrival, now: float) -> Fail | None:
+        """Why a request is not even queued."""
+        peer, id = arrival.peer, arrival.id
+        if self._hopeless(now):
+            return _no_worker(arrival)
+        if self.quarantine.blocks(arrival.fingerprint, now):
+            message = f"this request crashed QGIS before and is not run for a while ({arrival.fingerprint})"
+            return Fail(peer, id, 500, "quarantined", message)
+        if self._waiting >= self.limits.max_queue and not (self._idle and self._admits(arrival.key, now)):
+            message = f"the queue is full ({self._waiting} requests wait); try again shortly"
+            return Fail(peer, id, 503, "queue_full", message)
+        if wait := self._breakers.refuses(arrival.key, now):
+            message = f"'{arrival.key}' has not answered in time lately; try again in {wait:.0f} s"
+            return Fail(peer, id, 503, "project_unavailable", message, retry_after=wait)
+        return None
 
     def cancelled(self, id: str) -> list[Decision]:
         """The client has gone: a waiting request is dropped, a running one runs for nothing."""
@@ -247,6 +185,7 @@ class Scheduler:
         state = self._workers.get(worker)
         if state is None:
             return [Release(worker)]
+        self._leaving += not state.leaving
         state.leaving = True
         self._idle.pop(worker, None)
         return self._release(worker, now) if state.job is None else []
@@ -264,25 +203,38 @@ class Scheduler:
         if state is None or state.job != id:
             return []
         job = self._jobs.get(id)
+        decisions: list[Decision] = []
         if job is not None and job.worker == worker:
+            decisions = self._served(job.arrival)
             self._end(id)
+        self._bulkhead.ended(state.key)
         state.job = None
         if state.leaving:
-            return self._release(worker, now)
+            # Its key may have one worker more now, though this one goes.
+            return [*decisions, *self._release(worker, now), *self._match(now)]
         self._idle[worker] = None
-        return self._match(now)
+        return [*decisions, *self._match(now)]
 
-    def lost(self, worker: bytes, now: float, reason: str) -> list[Decision]:
-        """The worker died. What it ran is tried once more if that is safe, else it fails."""
+    def _served(self, arrival: Arrival) -> list[Decision]:
+        self.quarantine.served(arrival.fingerprint)
+        if self._breakers.served(arrival.key):
+            return [Tripped(arrival.key, 0.0, f"'{arrival.key}' answers again")]
+        return []
+
+    def lost(self, worker: bytes, now: float, reason: str, *, own_fault: bool = True) -> list[Decision]:
+        """The worker died, by its `own_fault` or not. What it ran is tried again if that is safe."""
         state = self._workers.pop(worker, None)
         if state is None:
             return []
+        self._leaving -= state.leaving
+        if state.job is not None:
+            self._bulkhead.ended(state.key)
         self._idle.pop(worker, None)
         self._note_workerless(now)
         job = self._jobs.get(state.job) if state.job is not None else None
         if job is None or job.worker != worker:
-            return []
-        return self._retry_or_fail(job, worker, now, reason)
+            return self._match(now)
+        return self._after_loss(job, worker, now, reason, own_fault)
 
     # Time, and the end.
 
@@ -311,18 +263,27 @@ class Scheduler:
 
     def _match(self, now: float) -> list[Decision]:
         decisions: list[Decision] = []
-        while self._idle and (id := self._turns.next()) is not None:
+
+        def admits(key: str) -> bool:
+            return self._admits(key, now)
+
+        while self._idle and (id := self._turns.next(admits)) is not None:
             self._waiting -= 1
             # The one that finished last: its caches, and the machine's, are the warmest.
             worker, _ = self._idle.popitem()
             job = self._jobs[id]
             job.worker = worker
             job.attempt += 1
-            self._workers[worker].job = id
+            state = self._workers[worker]
+            state.job, state.key = id, job.arrival.key
+            self._bulkhead.began(state.key)
             self._set_alarm(job.deadline, id)
             queued, remaining = now - job.arrived_at, max(0.0, job.deadline - now)
             decisions.append(Dispatch(worker, id, queued, remaining, job.attempt))
         return decisions
+
+    def _admits(self, key: str, now: float) -> bool:
+        return self._bulkhead.admits(key, workers=self.workers, share=self.limits.share, now=now)
 
     def _overdue(self, job: _Job, now: float) -> list[Decision]:
         arrival = job.arrival
@@ -335,19 +296,50 @@ class Scheduler:
         if now >= job.deadline:
             self._end(arrival.id)
             message = f"no complete answer within the deadline of {arrival.timeout:g} s"
-            return [Fail(arrival.peer, arrival.id, 504, "timeout", message)]
+            return [Fail(arrival.peer, arrival.id, 504, "timeout", message), *self._trip(arrival.key, now)]
         return []
 
-    def _retry_or_fail(self, job: _Job, worker: bytes, now: float, reason: str) -> list[Decision]:
+    def _trip(self, key: str, now: float) -> list[Decision]:
+        """A request of the key timed out while it ran; what waits behind it may have to give up too."""
+        pause = self._breakers.timed_out(key, now)
+        if not pause:
+            return []
+        message = f"'{key}' timed out again and again, its requests are refused for {pause:g} s"
+        decisions: list[Decision] = [Tripped(key, pause, message)]
+        for id in self._turns.waiting(key):
+            peer = self._jobs[id].arrival.peer
+            decisions.append(Fail(peer, id, 503, "project_unavailable", message, retry_after=pause))
+            self._end(id)
+        return decisions
+
+    def _after_loss(
+        self, job: _Job, worker: bytes, now: float, reason: str, own_fault: bool
+    ) -> list[Decision]:
+        arrival = job.arrival
+        mark = arrival.fingerprint
+        if own_fault and self.quarantine.killed(mark, arrival.key, arrival.description, reason, now):
+            self._end(arrival.id)
+            message = (
+                f"QGIS crashed twice on this request and will not run it again for a while ({mark}): {reason}"
+            )
+            failed = Fail(arrival.peer, arrival.id, 500, "quarantined", message)
+            return [Quarantined(arrival.id, mark, arrival.key, reason), failed, *self._match(now)]
+        return self._retry_or_fail(
+            job, worker, now, reason, MAX_ATTEMPTS if own_fault else MAX_UNLUCKY_ATTEMPTS
+        )
+
+    def _retry_or_fail(
+        self, job: _Job, worker: bytes, now: float, reason: str, attempts: int
+    ) -> list[Decision]:
         arrival = job.arrival
         repeatable = arrival.idempotent and not job.started
         if repeatable and self._closing:
             self._end(arrival.id)
             return [GiveBack(arrival.peer, arrival.id)]
-        if not repeatable or job.attempt >= MAX_ATTEMPTS:
+        if not repeatable or job.attempt >= attempts:
             self._end(arrival.id)
             message = f"QGIS failed on this request: {reason}"
-            return [Fail(arrival.peer, arrival.id, 500, "worker_lost", message)]
+            return [Fail(arrival.peer, arrival.id, 500, "worker_lost", message), *self._match(now)]
         job.worker = None
         job.queue_deadline = job.deadline
         self._turns.put_first(arrival.key, arrival.id)
@@ -355,7 +347,7 @@ class Scheduler:
         return [Retry(arrival.id, arrival.key, worker), *self._match(now)]
 
     def _release(self, worker: bytes, now: float) -> list[Decision]:
-        del self._workers[worker]
+        self._leaving -= self._workers.pop(worker).leaving
         self._note_workerless(now)
         return [Release(worker)]
 

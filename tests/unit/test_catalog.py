@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from qgsd.location import LocationError, parse_map
+from qgsd.proxy import catalog as catalog_module
 from qgsd.proxy.catalog import Catalog
 
 PROJECT = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
@@ -39,10 +43,66 @@ def test_the_title_of_a_layer_is_not_the_projects(tmp_path: Path) -> None:
     assert Catalog(tmp_path).projects()[0].title == "town"
 
 
+@pytest.mark.parametrize(
+    ("body", "title", "abstract"),
+    [
+        ("<title>Own</title>", "Own", ""),
+        ("<title>Own</title><properties><WMSServiceTitle>Shown</WMSServiceTitle></properties>", "Shown", ""),
+        ("<title>Own</title><properties><WMSServiceTitle></WMSServiceTitle></properties>", "Own", ""),
+        # QGIS 4
+        ('<properties><properties name="WMSServiceTitle">New</properties></properties>', "New", ""),
+        ("<projectMetadata><title>M</title><abstract>A</abstract></projectMetadata>", "M", "A"),
+        ("<title>R&amp;D <![CDATA[<b>]]> \n</title>", "R&D <b>", ""),
+        ("<properties><Deep><WMSServiceTitle>no</WMSServiceTitle></Deep></properties>", "town", ""),
+    ],
+)
+def test_the_most_telling_text_is_taken(tmp_path: Path, body: str, title: str, abstract: str) -> None:
+    (tmp_path / "town.qgs").write_text(f"<qgis>{body}</qgis>")
+    (entry,) = Catalog(tmp_path).projects()
+    assert (entry.title, entry.abstract) == (title, abstract)
+
+
+def test_what_was_read_before_a_file_breaks_off_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "town.qgs").write_text("<qgis><title>Half</title>")
+    assert Catalog(tmp_path).projects()[0].title == "town"
+
+
 def test_two_files_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
-    for name in ("town.qgs", "town.qgz"):
-        write(tmp_path / name)
-    assert [entry.map for entry in Catalog(tmp_path).projects()] == ["town.qgs", "town.qgz"]
+    catalog = Catalog(tmp_path)
+    write(tmp_path / "town.qgs")
+    assert [entry.map for entry in catalog.projects()] == ["town"]
+    write(tmp_path / "town.qgz")
+    assert [entry.map for entry in catalog.projects()] == ["town.qgs", "town.qgz"]
+
+
+def test_what_map_names_is_what_is_found(tmp_path: Path) -> None:
+    names = ["a.qgs", "a.qgz", "b.qgs.qgz", "b.qgs", "c d/é&.qgz", "sub/../x.qgs", "v1.2.qgs"]
+    files = [write(tmp_path / name).resolve() for name in names]
+    catalog = Catalog(tmp_path)
+    assert sorted(catalog.find(parse_map(entry.map)) for entry in catalog.projects()) == sorted(files)
+
+
+@pytest.mark.parametrize("name", ["http:x.qgs", "a\\b.qgs", "line\nbreak.qgs", "\udcff.qgs"])
+def test_a_name_that_map_cannot_carry_is_left_out(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name)
+    assert Catalog(tmp_path).projects() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("nowhere", 404), ("folder", 404), ("/etc/passwd", 403), ("leak", 403), ("n" * 300, 404), ("town", 0)],
+)
+def test_finding_a_project(tmp_path: Path, name: str, status: int) -> None:
+    root = tmp_path / "root"
+    write(root / "town.qgs")
+    (root / "folder.qgs").mkdir()
+    (root / "leak.qgs").symlink_to(write(tmp_path / "secret.qgs"))
+    if not status:
+        assert Catalog(root).find(parse_map(name)) == root / "town.qgs"
+        return
+    with pytest.raises(LocationError) as refused:
+        Catalog(root).find(parse_map(name))
+    assert refused.value.status == status
 
 
 @pytest.mark.parametrize("content", [b"", b"<qgis>", b"\xff\xfe", b"PK\x03\x04 no zip"])
@@ -68,11 +128,54 @@ def test_links_out_of_the_root_and_hidden_files_are_left_out(tmp_path: Path) -> 
     assert Catalog(root).projects() == []
 
 
-def test_external_entities_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("the secret")
-    document = f'<!DOCTYPE q [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]><qgis><title>&x;</title></qgis>'
+def test_a_link_within_the_root_is_followed(tmp_path: Path) -> None:
+    write(tmp_path / ".versions" / "2" / "town.qgs")
+    (tmp_path / "town.qgs").symlink_to(".versions/2/town.qgs")
+    assert [entry.title for entry in Catalog(tmp_path).projects()] == ["Town"]
+
+
+def test_a_pipe_and_a_folder_are_no_projects(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.qgs")
+    (tmp_path / "folder.qgs").mkdir()
+    assert Catalog(tmp_path).projects() == []
+
+
+def test_the_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "MAX_PROJECTS", 3)
+    for number in range(5):
+        write(tmp_path / f"{number}.qgs")
+    assert [entry.map for entry in Catalog(tmp_path).projects()] == ["0", "1", "2"]
+
+
+def test_a_missing_root_is_an_empty_list(tmp_path: Path) -> None:
+    assert Catalog(tmp_path / "gone").projects() == []
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<!ENTITY x SYSTEM "file://{secret}">',
+        '<!ENTITY x "the secret">',
+        '<!ENTITY % x SYSTEM "file://{secret}">%x;',
+    ],
+)
+def test_entities_are_neither_read_nor_expanded(tmp_path: Path, declaration: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the secret")
+    document = f"<!DOCTYPE q [{declaration.format(secret=secret)}]><qgis><title>a &x;</title></qgis>"
     (tmp_path / "trick.qgs").write_text(document)
-    assert "secret" not in Catalog(tmp_path).projects()[0].title
+    assert Catalog(tmp_path).projects()[0].title == "trick"
+
+
+def test_a_zip_that_unpacks_to_too_much_is_read_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_module, "_MAX_READ", 1 << 20)
+    with zipfile.ZipFile(tmp_path / "bomb.qgz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.qgs", "<qgis><title>Bomb</title>" + " " * (50 << 20) + "</qgis>")
+    started = time.process_time()
+    assert Catalog(tmp_path).projects()[0].title == "Bomb"
+    assert time.process_time() - started < 1
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -83,3 +186,16 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert catalog.projects()[0].title == "Much newer"
     (tmp_path / "town.qgs").unlink()
     assert catalog.projects() == []
+
+
+def test_an_unchanged_file_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(300):
+        write(tmp_path / f"{number}.qgs")
+    catalog = Catalog(tmp_path)
+    first = catalog.projects()
+
+    def opened(*_: object) -> None:
+        raise AssertionError("a file was read again")
+
+    monkeypatch.setattr(catalog_module, "_texts", opened)
+    assert catalog.projects() == first

@@ -77,6 +77,8 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
     if isinstance(kind, kinds.Boolean):
         return ("no", "yes") if declared.default else ("yes", "no")
     if isinstance(kind, (kinds.Integer, kinds.Number)):
+        if declared.default + 2 > kind.maximum:
+            return str(kind.maximum / 2), str(kind.maximum / 4)
         return str(declared.default + 1), str(declared.default + 2)
     if isinstance(kind, kinds.Choice):
         others = [word for word in kind.words if word != declared.default]

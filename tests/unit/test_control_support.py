@@ -23,6 +23,7 @@ from qgsd.control.records import (
     Counters,
     EventRecord,
     ProcessRecord,
+    QuarantineRecord,
     QueueStatus,
     ReloadRecord,
     Status,
@@ -44,6 +45,7 @@ class Instance:
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = 0
+        self.poison = [QuarantineRecord("abc", "bad/project", "GET http://x/ows/", "SIGSEGV", 60.0)]
         self.broken = {"bad/project": "layer 'roads' has no source"}
         self.events = [EventRecord(1.5, "worker.ready", "worker 0 is ready", {"slot": 0})]
         self.followers: list[asyncio.Queue[EventRecord]] = []
@@ -116,6 +118,12 @@ class Instance:
     async def log_level(self, level: str) -> dict[str, Any]:
         self.level = level
         return {"level": level}
+
+    def quarantine(self) -> list[QuarantineRecord]:
+        return self.poison
+
+    def clear_quarantine(self) -> None:
+        self.poison = []
 
     def recent_events(self) -> list[EventRecord]:
         return self.events

@@ -11,17 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from qgsd.master import backoff
-from qgsd.master.policy import (
+from qgsd.master.policy import Drain, Kill, Start, decide
+from qgsd.master.snapshot import (
     ChildView,
-    Drain,
-    Kill,
     Limits,
     Role,
     Snapshot,
-    Start,
     Stopping,
     Targets,
-    decide,
 )
 
 LIMITS = Limits(start_timeout=60.0, kill_grace=1.0, stop_timeout=30.0)

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from qgsd.proxy.scheduler import (
-    MAX_ATTEMPTS,
+from qgsd.proxy.decisions import (
     Arrival,
     Decision,
     Dispatch,
@@ -18,16 +18,18 @@ from qgsd.proxy.scheduler import (
     Forget,
     GiveBack,
     Limits,
+    Quarantined,
     Release,
     Retry,
-    Scheduler,
+    Tripped,
 )
+from qgsd.proxy.scheduler import MAX_ATTEMPTS, MAX_UNLUCKY_ATTEMPTS, Scheduler
 
-LIMITS = Limits(max_queue=5, queue_timeout=10.0, worker_grace=5.0)
+LIMITS = Limits(max_queue=5, queue_timeout=10.0, worker_grace=5.0, breaker_timeouts=2, breaker_pause=8.0)
 
 
 def arrival(id: str, key: str = "k", idempotent: bool = True, timeout: float = 20.0) -> Arrival:
-    return Arrival(id, b"http", key, idempotent, timeout)
+    return Arrival(id, b"http", key, idempotent, timeout, fingerprint=f"print of {id}")
 
 
 def scheduler(*workers: bytes) -> Scheduler:
@@ -129,6 +131,108 @@ def test_a_retry_comes_before_what_waits() -> None:
     assert dispatched(two.joined(b"w2", 1.0)) == ["1"]
 
 
+def test_a_request_that_kills_twice_is_not_run_again_until_its_time_is_over() -> None:
+    many = scheduler(b"w1", b"w2", b"w3")
+    poison = arrival("1")
+    (first,) = many.arrived(poison, 0.0)
+    assert isinstance(first, Dispatch)
+    _, second = many.lost(first.worker, 1.0, "SIGSEGV")
+    assert isinstance(second, Dispatch)
+    noted, failed = many.lost(second.worker, 2.0, "SIGSEGV")
+    assert noted == Quarantined("1", "print of 1", "k", "SIGSEGV")
+    assert isinstance(failed, Fail)
+    assert failed.status == 500
+    (refused,) = many.arrived(dataclasses.replace(poison, id="2"), 3.0)
+    assert isinstance(refused, Fail)
+    assert (refused.status, refused.code) == (500, "quarantined")
+    assert dispatched(many.arrived(arrival("3"), 3.0)) == ["3"], "another request is welcome"
+    later = 2.0 + LIMITS.quarantine_ttl
+    many.finished(many.worker_names()[0], "3", later)
+    assert dispatched(many.arrived(dataclasses.replace(poison, id="4"), later)) == ["4"]
+
+
+def test_who_is_killed_by_others_is_not_poisonous() -> None:
+    one = scheduler(b"w0")
+    one.arrived(arrival("1"), 0.0)
+    for number in range(1, MAX_UNLUCKY_ATTEMPTS):
+        assert one.lost(b"w%d" % (number - 1), 1.0, "SIGKILL", own_fault=False) == [
+            Retry("1", "k", b"w%d" % (number - 1))
+        ]
+        assert dispatched(one.joined(b"w%d" % number, 1.0)) == ["1"]
+    (failed,) = one.lost(b"w%d" % number, 1.0, "SIGKILL", own_fault=False)
+    assert isinstance(failed, Fail)
+    assert one.quarantine.entries(1.0) == []
+
+
+def test_served_in_between_a_request_is_no_suspect_any_more() -> None:
+    one = scheduler(b"w0")
+    for number in range(4):
+        one.arrived(dataclasses.replace(arrival("x"), id=f"a{number}"), 0.0)
+        one.lost(b"w%d" % (2 * number), 0.0, "SIGSEGV")
+        one.joined(b"w%d" % (2 * number + 1), 0.0)
+        one.finished(b"w%d" % (2 * number + 1), f"a{number}", 0.0)
+        one.leaving(b"w%d" % (2 * number + 1), 0.0)
+        one.joined(b"w%d" % (2 * number + 2), 0.0)
+    assert one.quarantine.entries(0.0) == []
+
+
+def test_one_key_leaves_a_worker_to_the_others() -> None:
+    three = scheduler(b"w1", b"w2", b"w3")
+    three.arrived(arrival("0", "other"), 0.0)
+    three.finished(b"w3", "0", 0.0)
+    greedy = [decision for n in range(4) for decision in three.arrived(arrival(f"g{n}", "greedy"), 1.0)]
+    assert dispatched(greedy) == ["g0", "g1"]
+    assert dispatched(three.arrived(arrival("1", "other"), 1.0)) == ["1"]
+
+
+def test_a_key_that_is_alone_may_have_all_workers() -> None:
+    three = scheduler(b"w1", b"w2", b"w3")
+    taken = [decision for n in range(3) for decision in three.arrived(arrival(str(n)), 1.0)]
+    assert dispatched(taken) == ["0", "1", "2"]
+
+
+def test_a_full_queue_of_one_key_does_not_shut_out_another() -> None:
+    two = scheduler(b"w1", b"w2")
+    two.arrived(arrival("0", "other"), 0.0)
+    two.finished(b"w2", "0", 0.0)
+    for number in range(7):
+        two.arrived(arrival(f"g{number}", "greedy"), 1.0)
+    assert two.waiting == LIMITS.max_queue
+    assert dispatched(two.arrived(arrival("1", "other"), 1.0)) == ["1"]
+
+
+def _time_out(one: Scheduler, worker: bytes, id: str, now: float) -> list[Decision]:
+    one.arrived(arrival(id, "hung", timeout=1.0), now)
+    decisions = one.tick(now + 1.0)
+    one.lost(worker, now + 1.0, "killed at its deadline", own_fault=False)
+    return decisions
+
+
+def test_a_project_that_only_times_out_is_refused_probed_and_taken_back() -> None:
+    one = scheduler(b"w0")
+    assert not any(isinstance(decision, Tripped) for decision in _time_out(one, b"w0", "0", 0.0))
+    one.joined(b"w1", 2.0)
+    one.arrived(arrival("1", "hung", timeout=1.0), 2.0)
+    one.arrived(arrival("behind", "hung"), 2.0)
+    decisions = one.tick(3.0)
+    assert (
+        Tripped("hung", 8.0, "'hung' timed out again and again, its requests are refused for 8 s")
+        in decisions
+    )
+    assert {d.id: d.status for d in decisions if isinstance(d, Fail)} == {"1": 504, "behind": 503}
+    one.finished(b"w1", "1", 3.5)
+    (refused,) = one.arrived(arrival("2", "hung"), 4.0)
+    assert isinstance(refused, Fail)
+    assert (refused.status, refused.retry_after) == (503, 7.0)
+    assert dispatched(one.arrived(arrival("3", "fine"), 4.0)) == ["3"]
+    one.finished(b"w1", "3", 4.0)
+    assert dispatched(one.arrived(arrival("probe", "hung"), 11.5)) == ["probe"]
+    (second,) = one.arrived(arrival("4", "hung"), 11.6)
+    assert isinstance(second, Fail), "one probe is enough"
+    assert Tripped("hung", 0.0, "'hung' answers again") in one.finished(b"w1", "probe", 12.0)
+    assert dispatched(one.arrived(arrival("5", "hung"), 12.0)) == ["5"]
+
+
 def test_leaving_ends_with_what_runs() -> None:
     one = scheduler(b"w")
     one.arrived(arrival("1"), 0.0)
@@ -158,6 +262,7 @@ class History(RuleBasedStateMachine):
         self.known: dict[str, Arrival] = {}
         self.deadlines: dict[str, float] = {}
         self.attempts: Counter[str] = Counter()
+        self.kills: Counter[str] = Counter()
         self.running: dict[bytes, str] = {}
         self.started: set[str] = set()
         self.gone: set[bytes] = set()
@@ -180,7 +285,8 @@ class History(RuleBasedStateMachine):
                     assert queued >= 0
                     assert remaining >= 0
                     self.attempts[id] += 1
-                    assert attempt == self.attempts[id] <= MAX_ATTEMPTS
+                    assert attempt == self.attempts[id] <= MAX_UNLUCKY_ATTEMPTS
+                    assert self.kills[id] < MAX_ATTEMPTS, "a request that had killed twice was run again"
                     self.running[worker] = id
                 case Fail(_, id) | GiveBack(_, id) | Forget(id):
                     self.ended[id] += 1
@@ -196,7 +302,7 @@ class History(RuleBasedStateMachine):
         self.serial += 1
         id = str(self.serial)
         peer = b"http%d" % (self.serial % 2)
-        self.known[id] = Arrival(id, peer, key, idempotent, timeout)
+        self.known[id] = Arrival(id, peer, key, idempotent, timeout, fingerprint=f"{key}{self.serial % 4}")
         self.deadlines[id] = self.now + timeout
         self.take(self.scheduler.arrived(self.known[id], self.now))
         return id
@@ -234,11 +340,13 @@ class History(RuleBasedStateMachine):
             self.ended[id] += 1
         self.take(self.scheduler.finished(worker, id, self.now))
 
-    @rule(worker=consumes(workers))
-    def lose(self, worker: bytes) -> None:
-        self.running.pop(worker, None)
+    @rule(worker=consumes(workers), own_fault=st.booleans())
+    def lose(self, worker: bytes, own_fault: bool) -> None:
+        id = self.running.pop(worker, None)
+        if id is not None:
+            self.kills[id] += own_fault
         self.gone.add(worker)
-        self.take(self.scheduler.lost(worker, self.now, "SIGSEGV"))
+        self.take(self.scheduler.lost(worker, self.now, "SIGSEGV", own_fault=own_fault))
 
     @rule(id=requests)
     def cancel(self, id: str) -> None:

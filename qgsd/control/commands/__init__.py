@@ -13,6 +13,7 @@ from typing import Any
 from qgsd.control.commands.base import Command
 from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Stop
 from qgsd.control.commands.look import Config, Events, Ping, Ps, StatusCommand, Version
+from qgsd.control.commands.poison import Quarantine
 
 __all__ = ["COMMANDS", "Command", "unknown_command"]
 
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Command[Any]] = {
         Restart(),
         Stop(),
         Kill(),
+        Quarantine(),
         Events(),
         Config(),
         LogLevel(),

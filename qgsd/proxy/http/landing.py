@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pages for people: `/` lists the projects, `/map/` shows one. Everything they load is served here."""
+"""The pages for people: `/` lists the projects, `/map/` shows one.
+
+Everything the pages load comes from here, and all their links are relative, so that they
+work behind a proxy that serves qgsd below a path of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tornado.routing import URLSpec
 from tornado.web import StaticFileHandler
 from tornado.web import url as route
 
@@ -24,16 +30,37 @@ _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-in
 
 
 class PageHandler(ServiceHandler):
-    """A page of our own: it loads nothing from elsewhere and is framed by nobody's type guessing."""
+    """A page of our own, which loads nothing from another host.
+
+    Errors are JSON as everywhere, but a page for those who ask for HTML by name: browsers.
+    """
 
     def get_template_path(self) -> str:
         return str(_HERE / "templates")
 
     def show(self, template: str, **values: Any) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
+        self._protect()
+        self.finish(self.render_string(template, **values))
+
+    def _protect(self) -> None:
+        self.set_header("Vary", "Accept")
         self.set_header("Content-Security-Policy", _POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.finish(self.render_string(template, **values))
+
+    def refuse(self, error: HttpError) -> None:
+        if self._finished:
+            return
+        self._protect()
+        reading = self.request.method in ("GET", "HEAD") and not self._headers_written
+        if not reading or "text/html" not in self.request.headers.get("Accept", ""):
+            super().refuse(error)
+            return
+        self._stop_clock()
+        self.failure = error.code
+        self.set_status(error.status, HTTPStatus(error.status).phrase)
+        home = "../" if self.request.path.endswith("/map/") else "./"
+        self.show("problem.html", message=error.message, home=home, request_id=self.request_id)
 
 
 class LandingHandler(PageHandler):
@@ -43,8 +70,8 @@ class LandingHandler(PageHandler):
         self.take_body()
         # Reading files: not in the loop that also streams maps.
         entries = await asyncio.to_thread(self.context.catalog.projects)
-        self.set_header("Vary", "Accept")
-        if _prefers_json(self.request.headers.get("Accept", "")):
+        if prefers_json(self.request.headers.get("Accept", "")):
+            self._protect()
             self.finish({"projects": [_as_json(entry) for entry in entries]})
         else:
             self.show("landing.html", entries=entries, quote=quote, services=_SERVICES)
@@ -53,13 +80,22 @@ class LandingHandler(PageHandler):
 
 
 class MapHandler(PageHandler):
-    """A live map of one project."""
+    """A live map of one project. With `trust_unknown` a project may exist that the catalog does not see."""
 
-    def get(self) -> None:
+    def initialize(self, context: HttpContext, trust_unknown: bool = False) -> None:
+        super().initialize(context)
+        self.trust_unknown = trust_unknown
+
+    async def get(self) -> None:
         self.take_body()
+        if not self.request.path.endswith("/"):
+            self.redirect(f"map/?{self.request.query}", permanent=True)
+            return
         try:
             wanted = ows.fields_of(self.request.query).get("MAP", "")
             location = parse_map(wanted)
+            if not self.trust_unknown:
+                await asyncio.to_thread(self.context.catalog.find, location)
         except ows.MalformedRequest as malformed:
             self.refuse(HttpError(400, "malformed", str(malformed)))
         except LocationError as error:
@@ -79,12 +115,31 @@ class AssetHandler(ServiceHandler, StaticFileHandler):
         ServiceHandler.initialize(self, context)
         StaticFileHandler.initialize(self, path)
 
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("X-Content-Type-Options", "nosniff")
+        # Ask each time whether it changed: after an upgrade no old script meets a new page.
+        self.set_header("Cache-Control", "no-cache")
 
-def _prefers_json(accept: str) -> bool:
-    """JSON is named, and HTML is not named before it."""
-    kinds = [part.split(";")[0].strip().lower() for part in accept.split(",")]
-    first = next((kind for kind in kinds if kind in ("application/json", "text/html")), "")
-    return first == "application/json"
+
+def prefers_json(accept: str) -> bool:
+    """Whether the client would rather have JSON than a page.
+
+    >>> prefers_json("application/json"), prefers_json("text/html,application/xhtml+xml,*/*;q=0.8")
+    (True, False)
+    >>> prefers_json("text/html;q=0.5, application/json;q=0.9"), prefers_json("*/*")
+    (True, False)
+    """
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            weights.setdefault(kind, float(weight))
+        except ValueError:
+            continue
+    known = [kind for kind in weights if kind in ("application/json", "text/html") and weights[kind] > 0]
+    # max() takes the first of equals: what was named first.
+    return max(known, key=weights.__getitem__, default="") == "application/json"
 
 
 def _as_json(entry: CatalogEntry) -> dict[str, Any]:
@@ -94,11 +149,17 @@ def _as_json(entry: CatalogEntry) -> dict[str, Any]:
     return {"map": entry.map, "title": entry.title, "abstract": entry.abstract, "links": links}
 
 
-def landing_routes(context: HttpContext) -> list[Any]:
-    """The paths of this file."""
+def landing_routes(context: HttpContext, trust_unknown: bool | None = None) -> list[URLSpec]:
+    """The paths of this file.
+
+    :param trust_unknown: show a map page also for projects that the catalog does not have. When
+        not given, that is so for a proxy, whose projects lie on the machines of its workers.
+    """
+    if trust_unknown is None:
+        trust_unknown = context.settings.server.proxy
     shared: dict[str, Any] = {"context": context}
     return [
         route(r"/", LandingHandler, shared),
-        route(r"/map/?", MapHandler, shared),
+        route(r"/map/?", MapHandler, shared | {"trust_unknown": trust_unknown}),
         route(r"/static/(.*)", AssetHandler, shared | {"path": str(_HERE / "static")}),
     ]

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+
 from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
@@ -63,6 +66,7 @@ class QgisHandler(ServiceHandler):
             operation=wanted.operation,
             idempotent=wanted.idempotent,
             timeout=self.settings_now.server.timeout,
+            fingerprint=self._fingerprint(body),
         )
         limits = self.settings_now.server
         bounds = Bounds(limits.spool_memory, limits.spool_file)
@@ -83,6 +87,11 @@ class QgisHandler(ServiceHandler):
             host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
         return f"{request.protocol}://{host}{request.uri}"
 
+    def _fingerprint(self, body: bytes) -> str:
+        """The same for the same request, whoever sends it."""
+        told = f"{self.request.method} {self.request.uri}\n".encode() + body
+        return hashlib.blake2b(told, digest_size=8).hexdigest()
+
     def _headers_for_qgis(self) -> messages.Headers:
         headers = [(name, value) for name, value in self.request.headers.get_all() if name not in _HOP_BY_HOP]
         if "X-Request-Id" not in self.request.headers:
@@ -94,7 +103,7 @@ class QgisHandler(ServiceHandler):
     async def _relay(self, exchange: Exchange) -> None:
         part, data = await exchange.next_part()
         if isinstance(part, messages.Failure):
-            raise HttpError(part.status, part.code, part.message)
+            raise HttpError(part.status, part.code, part.message, math.ceil(part.retry_after))
         assert isinstance(part, messages.Answer), part
         self._begin_answer(part)
         if self.request.method == "HEAD":

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import tempfile
+import threading
 import time
 import warnings
 
@@ -53,7 +54,36 @@ def _fail(text: str) -> dict[str, object]:
     raise RuntimeError(text)
 
 
-_ACTIONS = {"inside": _inside, "sleep": _sleep, "abort": _abort, "say": _say, "fail": _fail}
+_kept: list[bytearray] = []
+
+
+def _hog(mebibytes: str) -> dict[str, object]:
+    """Leak memory, and touch it so that it counts."""
+    _kept.append(bytearray(os.urandom(1024) * 1024 * int(mebibytes)))
+    return {"kept": len(_kept)}
+
+
+def _burn(seconds: str) -> dict[str, object]:
+    """Go on using a processor after the answer, as a plugin with a runaway thread does."""
+    until = time.monotonic() + float(seconds)
+
+    def spin() -> None:
+        while time.monotonic() < until:
+            pass
+
+    threading.Thread(target=spin, daemon=True).start()
+    return {"burning": seconds}
+
+
+_ACTIONS = {
+    "hog": _hog,
+    "burn": _burn,
+    "inside": _inside,
+    "sleep": _sleep,
+    "abort": _abort,
+    "say": _say,
+    "fail": _fail,
+}
 
 
 class Probe(QgsService):

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A map of one project: layers, extent and texts come from its WMS capabilities.
-"use strict";
+// Texts of the server are only ever set as textContent.
+import { address, ask, capabilities, drawingOrder, isWorld, leaves } from "./wms.js";
 
 const project = document.body.dataset.map;
-const service = new URL("../ows/", document.baseURI);
+const service = new URL("../ows/", document.baseURI).href;
+const panel = document.getElementById("panel");
+const narrow = window.matchMedia("(max-width: 40rem)");
+// Half the width of the picture in which GetFeatureInfo looks, in pixels.
+const AROUND = 50;
 
-function address(parameters) {
-  const query = new URLSearchParams({ MAP: project, SERVICE: "WMS", VERSION: "1.3.0", ...parameters });
-  return `${service.href}?${query}`;
+const wms = (parameters) => address(service, project, parameters);
+
+function element(tag, text = "", properties = {}) {
+  return Object.assign(document.createElement(tag), { textContent: text }, properties);
 }
 
 function say(text) {
@@ -16,129 +22,202 @@ function say(text) {
   message.hidden = !text;
 }
 
-async function fetchXml(url) {
-  const answer = await fetch(url);
-  const xml = new DOMParser().parseFromString(await answer.text(), "text/xml");
-  const problem = xml.querySelector("ServiceException");
-  if (problem) throw new Error(problem.textContent.trim());
-  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
-  return xml;
+// The list of layers.
+
+const boxes = new Map();
+const shown = (layers) => layers.filter((layer) => boxes.get(layer).checked);
+
+// A group's own box follows the boxes of its layers, and sets them all.
+function showGroupStates(group) {
+  const inner = leaves(group);
+  group.layers.filter((layer) => layer.layers.length).forEach(showGroupStates);
+  const box = boxes.get(group);
+  if (!box) return;
+  box.checked = inner.every((layer) => boxes.get(layer).checked);
+  box.indeterminate = !box.checked && inner.some((layer) => boxes.get(layer).checked);
 }
 
-const childText = (element, name) =>
-  [...element.children].find((child) => child.localName === name)?.textContent.trim() ?? "";
-const children = (element, name) => [...element.children].filter((child) => child.localName === name);
-
-// Leaves of the layer tree, topmost first, as the capabilities list them.
-function leaves(layer) {
-  const inner = children(layer, "Layer");
-  if (inner.length) return inner.flatMap(leaves);
-  const name = childText(layer, "Name");
-  return name ? [{ name, title: childText(layer, "Title") || name, queryable: layer.getAttribute("queryable") === "1" }] : [];
-}
-
-function extentOf(root) {
-  const box = root.getElementsByTagNameNS("*", "EX_GeographicBoundingBox")[0];
-  if (!box) return L.latLngBounds([-60, -180], [75, 180]);
-  const side = (name) => Number(childText(box, name));
-  const mercator = (latitude) => Math.max(-85, Math.min(85, latitude));
-  return L.latLngBounds(
-    [mercator(side("southBoundLatitude")), side("westBoundLongitude")],
-    [mercator(side("northBoundLatitude")), side("eastBoundLongitude")],
-  );
-}
-
-function shownLayers() {
-  const boxes = document.querySelectorAll("#layers input:checked");
-  // WMS draws the first name at the bottom.
-  return [...boxes].map((box) => box.value).reverse();
-}
-
-function listLayers(layers, changed) {
-  const list = document.getElementById("layers");
-  for (const layer of layers) {
-    const box = Object.assign(document.createElement("input"), { type: "checkbox", value: layer.name, checked: true });
-    box.addEventListener("change", changed);
-    const label = document.createElement("label");
-    label.append(box, layer.title);
-    list.append(label);
-  }
-}
-
-function showLegend() {
-  const legend = document.getElementById("legend");
-  legend.querySelector("img")?.remove();
-  const names = shownLayers().reverse();
-  if (!legend.open || !names.length) return;
-  const url = address({ REQUEST: "GetLegendGraphic", LAYERS: names.join(","), FORMAT: "image/png", STYLES: "" });
-  legend.append(Object.assign(new Image(), { src: url, alt: "Legend of the layers shown" }));
-}
-
-function describe(features) {
-  const list = document.createElement("dl");
-  list.className = "info";
-  for (const feature of features) {
-    const entries = Object.entries(feature.properties ?? {}).filter(([, value]) => value !== null && value !== "");
-    const term = document.createElement("dt");
-    term.textContent = String(feature.id ?? "Feature").split(".")[0];
-    list.append(term);
-    for (const [name, value] of entries) {
-      const line = document.createElement("dd");
-      line.textContent = `${name}: ${value}`;
-      list.append(line);
+function listLayers(group, list, changed) {
+  for (const layer of group.layers) {
+    const inner = layer.layers.length ? leaves(layer) : [layer];
+    if (!inner.length) continue;
+    const box = element("input", "", { type: "checkbox", checked: true });
+    boxes.set(layer, box);
+    box.addEventListener("change", () => {
+      for (const one of inner) boxes.get(one).checked = box.checked;
+      changed();
+    });
+    const label = element("label");
+    label.append(box, element("span", layer.title));
+    const item = element("li");
+    item.append(label);
+    if (layer.layers.length) {
+      label.className = "group";
+      const nested = element("ul");
+      listLayers(layer, nested, changed);
+      item.append(nested);
     }
+    list.append(item);
   }
-  return list;
 }
 
-async function showInfo(map, event, queryable) {
-  const names = shownLayers().filter((name) => queryable.has(name));
-  if (!names.length) return;
-  const size = map.getSize();
-  const project3857 = (corner) => L.CRS.EPSG3857.project(corner);
-  const bounds = map.getBounds();
-  const [low, high] = [project3857(bounds.getSouthWest()), project3857(bounds.getNorthEast())];
-  const answer = await fetch(address({
-    REQUEST: "GetFeatureInfo", LAYERS: names.join(","), QUERY_LAYERS: names.join(","), STYLES: "", CRS: "EPSG:3857",
-    BBOX: [low.x, low.y, high.x, high.y].join(","), WIDTH: size.x, HEIGHT: size.y, FORMAT: "image/png",
-    I: Math.round(event.containerPoint.x), J: Math.round(event.containerPoint.y),
+function showLegend(layers) {
+  const legend = document.getElementById("legend");
+  legend.querySelector("div, p")?.remove();
+  if (!legend.open) return;
+  const names = drawingOrder(shown(layers));
+  if (!names) {
+    legend.append(element("p", "No layer is shown."));
+    return;
+  }
+  const url = wms({ REQUEST: "GetLegendGraphic", LAYERS: names, FORMAT: "image/png", STYLES: "", TRANSPARENT: "TRUE" });
+  const frame = element("div", "", { tabIndex: 0 });
+  const image = element("img", "", { alt: "Legend of the layers shown", fetchPriority: "high" });
+  image.onerror = () => frame.replaceWith(element("p", "There is no legend for these layers."));
+  image.src = url;
+  frame.append(image);
+  legend.append(frame);
+}
+
+// What is at a place.
+
+function describe(features, layers) {
+  const titles = new Map(layers.map((layer) => [layer.name, layer.title]));
+  const order = [...titles.keys()];
+  // A feature's id is its layer's name, a point and its key; a raster's is the name alone.
+  const named = features.map(({ id = "", properties }) =>
+    ({ name: titles.has(id) ? id : String(id).replace(/\.[^.]*$/, ""), properties }));
+  named.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
+  const content = element("div", "", { className: "info" });
+  for (const { name, properties } of named) {
+    const rows = Object.entries(properties ?? {}).filter(([, value]) => value !== null && value !== "");
+    const table = element("table");
+    table.append(element("caption", titles.get(name) ?? name));
+    for (const [key, value] of rows) {
+      const row = element("tr");
+      const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+      row.append(element("th", key, { scope: "row" }), element("td", text));
+      table.append(row);
+    }
+    content.append(table);
+  }
+  return content;
+}
+
+function readInfo(text, layers) {
+  try {
+    const { features } = JSON.parse(text);
+    return features.length ? describe(features, layers) : element("p", "There is nothing here.");
+  } catch {
+    return element("pre", text.trim(), { className: "info" });
+  }
+}
+
+async function askAt(map, place, layers) {
+  const names = drawingOrder(layers);
+  const middle = L.CRS.EPSG3857.project(place.wrap());
+  const metresOfPixel = L.CRS.EPSG3857.project(L.latLng(0, 360)).x / L.CRS.EPSG3857.scale(map.getZoom());
+  const side = (AROUND + 0.5) * metresOfPixel;
+  const { text } = await ask(wms({
+    REQUEST: "GetFeatureInfo", LAYERS: names, QUERY_LAYERS: names, STYLES: "", CRS: "EPSG:3857", FORMAT: "image/png",
+    BBOX: [middle.x - side, middle.y - side, middle.x + side, middle.y + side].join(","),
+    WIDTH: 2 * AROUND + 1, HEIGHT: 2 * AROUND + 1, I: AROUND, J: AROUND,
     INFO_FORMAT: "application/json", FEATURE_COUNT: 5,
-    FI_POINT_TOLERANCE: 8, FI_LINE_TOLERANCE: 6, FI_POLYGON_TOLERANCE: 2,
+    FI_POINT_TOLERANCE: 10, FI_LINE_TOLERANCE: 6, FI_POLYGON_TOLERANCE: 1,
   }));
-  if (!answer.ok) return;
-  const { features = [] } = await answer.json();
-  if (features.length) L.popup().setLatLng(event.latlng).setContent(describe(features)).openOn(map);
+  return readInfo(text, layers);
 }
 
-function show(capabilities) {
-  const text = capabilities.getElementsByTagNameNS("*", "Service")[0];
-  const root = children(capabilities.getElementsByTagNameNS("*", "Capability")[0], "Layer")[0];
-  const title = childText(text, "Title") || project;
+async function showInfo(map, place, layers) {
+  const asked = shown(layers).filter((layer) => layer.queryable);
+  if (!asked.length) return;
+  const popup = L.popup({ maxWidth: 320, maxHeight: 280 }).setLatLng(place).setContent(element("p", "Looking …"));
+  popup.openOn(map);
+  const content = await askAt(map, place, asked).catch((error) => element("p", error.message));
+  popup.setContent(content);
+}
+
+// The map.
+
+function whole(map, box) {
+  const [west, south, east, north] = box;
+  const bounds = L.latLngBounds([south, west], [north, east]);
+  const room = narrow.matches ? 0 : panel.offsetWidth;
+  if (!isWorld(box)) {
+    map.fitBounds(bounds, { paddingTopLeft: [12, 12], paddingBottomRight: [12 + room, 12], maxZoom: 17 });
+    return;
+  }
+  // A world that fits altogether leaves most of a window empty; this fills about as much as it cuts.
+  const { x, y } = map.getSize();
+  map.setView(bounds.getCenter(), Math.max(0, Math.round(Math.log2(Math.sqrt(x * y) / 256))));
+  map.panBy([room / 2, 0], { animate: false });
+}
+
+function tilesOf(credits) {
+  const tiles = L.tileLayer.wms(`${service}?MAP=${encodeURIComponent(project)}`, {
+    layers: "", format: "image/png", transparent: true, version: "1.3.0", uppercase: true, tiled: true,
+    attribution: "", maxZoom: 22,
+  });
+  // Sharp on screens with small pixels: the same 256 px of the page, drawn with more dots.
+  const sharpness = Math.min(Math.ceil(window.devicePixelRatio || 1), 3);
+  if (sharpness > 1) {
+    const side = 256 * sharpness;
+    tiles.setParams({ width: side, height: side, dpi: Math.round(90.7 * sharpness) }, true);
+  }
+  tiles.getAttribution = () => credits;
+  tiles.on("load", () => document.body.setAttribute("data-drawn", "yes"));
+  let asking = false;
+  tiles.on("tileerror", async ({ tile }) => {
+    if (asking) return;
+    asking = true;
+    // A picture that fails does not say why; the same request as a text does.
+    await ask(tile.src).catch((error) => say(`Some of the map could not be drawn. ${error.message}`));
+    asking = false;
+  });
+  return tiles;
+}
+
+function creditsOf(layers) {
+  const credits = [...new Set(layers.map((layer) => layer.credit).filter(Boolean))];
+  const telling = credits.filter((one) => !credits.some((other) => other !== one && other.includes(one)));
+  const line = element("span", telling.join(" · "));
+  // Leaflet takes HTML here: serialising the text node has escaped what the server wrote.
+  return line.innerHTML;
+}
+
+function show({ title, abstract, tree, box }) {
   document.title = title;
   document.getElementById("title").textContent = title;
-  document.getElementById("abstract").textContent = childText(text, "Abstract");
+  document.getElementById("abstract").textContent = abstract;
+  panel.open = !narrow.matches;
 
-  const layers = leaves(root);
-  const map = L.map("map", { worldCopyJump: true }).fitBounds(extentOf(root));
+  const layers = leaves(tree);
+  const map = L.map("map", { worldCopyJump: true, attributionControl: true });
   map.attributionControl.setPrefix(false);
   L.control.scale().addTo(map);
-  const tiles = L.tileLayer.wms(`${service.href}?MAP=${encodeURIComponent(project)}`, {
-    layers: "", format: "image/png", transparent: true, version: "1.3.0", uppercase: true,
-  });
-  tiles.on("tileerror", () => say("Some of the map could not be drawn."));
-  tiles.on("load", () => document.body.setAttribute("data-drawn", "yes"));
+  whole(map, box);
+  const tiles = tilesOf(creditsOf(layers));
   const redraw = () => {
     say("");
-    const names = shownLayers();
-    if (names.length) { tiles.setParams({ layers: names.join(",") }, !map.hasLayer(tiles)); tiles.addTo(map); } else tiles.remove();
-    showLegend();
+    showGroupStates(tree);
+    const names = drawingOrder(shown(layers));
+    if (names) tiles.setParams({ layers: names }, !map.hasLayer(tiles)).addTo(map);
+    else tiles.remove();
+    showLegend(layers);
   };
-  listLayers(layers, redraw);
-  document.getElementById("legend").addEventListener("toggle", showLegend);
-  if (window.matchMedia("(max-width: 40rem)").matches) document.getElementById("panel").open = false;
-  const queryable = new Set(layers.filter((layer) => layer.queryable).map((layer) => layer.name));
-  map.on("click", (event) => showInfo(map, event, queryable).catch(() => say("No information could be had here.")));
+  const list = element("ul");
+  listLayers(tree, list, redraw);
+  document.getElementById("legend").hidden = false;
+  document.getElementById("layers").append(list);
+  document.getElementById("legend").addEventListener("toggle", () => showLegend(layers));
+  map.on("click", ({ latlng }) => showInfo(map, latlng, layers));
+  map.getContainer().addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target === map.getContainer()) showInfo(map, map.getCenter(), layers);
+  });
   redraw();
 }
 
-fetchXml(address({ REQUEST: "GetCapabilities" })).then(show).catch((error) => say(error.message));
+capabilities(service, project).then(show).catch((error) => {
+  panel.open = true;
+  say(error.message);
+});

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scheduler's vocabulary: what it is told of a request, and what it decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that the operator sets; seconds. `worker_grace`: how long to hope for a first worker.
+
+    `share`: the most workers one key may occupy while others are asked for, 0 for all but one.
+    """
+
+    max_queue: int
+    queue_timeout: float
+    worker_grace: float
+    share: int = 0
+    breaker_timeouts: int = 3
+    breaker_pause: float = 10.0
+    quarantine_size: int = 100
+    quarantine_ttl: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the scheduler has to know of a request. `peer` is where its answer goes.
+
+    Requests of one `fingerprint` are the same request; `description` is for people.
+    """
+
+    id: str
+    peer: bytes
+    key: str
+    idempotent: bool
+    timeout: float
+    fingerprint: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send the request to the worker. Seconds it waited, seconds it has left, which attempt it is."""
+
+    worker: bytes
+    id: str
+    queued: float
+    remaining: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Tell the client; `status` as HTTP has it, `code` a word, `message` for people."""
+
+    peer: bytes
+    id: str
+    status: int
+    code: str
+    message: str
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Hand an unstarted request back to its http child: this dispatcher leaves."""
+
+    peer: bytes
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """For the record: the request goes back to the queue because its worker was lost."""
+
+    id: str
+    key: str
+    worker: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nobody waits for the request any more."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Let the worker go: nothing more will be sent to it."""
+
+    worker: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """For the record: this request has killed its last worker for a while."""
+
+    id: str
+    fingerprint: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """For the record: the breaker of a key has opened (for `pause` seconds), or closed (0)."""
+
+    key: str
+    pause: float
+    message: str
+
+
+Decision = Dispatch | Fail | GiveBack | Retry | Forget | Release | Quarantined | Tripped
