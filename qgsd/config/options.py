@@ -85,6 +85,13 @@ class ServerSettings:
         False, Boolean(), "trust X-Forwarded-For, -Proto and -Host of the client", live=True
     )
     pluginpath: str = option("", Path(), "folder of QGIS Server plugins, instead of QGIS_PLUGINPATH")
+    restartmon: str = option("", Path(), "a file whose change replaces all workers, without losing a request")
+    restartmon_check_time: int = option(
+        3000,
+        Integer(10, 86_400_000),
+        "milliseconds between looks at restartmon and at the plugins",
+        live=True,
+    )
     max_body_size: int = option(64 * 1024**2, Size(), "largest request body; above it 413", live=True)
     max_uri_size: int = option(32 * 1024, Size(), "longest request URI; above it 414", live=True)
     max_header_size: int = option(64 * 1024, Size(), "largest request headers; above it 431", live=True)

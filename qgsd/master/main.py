@@ -27,6 +27,7 @@ from qgsd.master.operations import MasterOperations
 from qgsd.master.pidfile import PidFile
 from qgsd.master.spawn import User
 from qgsd.master.supervisor import Supervisor
+from qgsd.master.triggers import Triggers
 
 logger = logging.getLogger("qgsd.master")
 
@@ -121,6 +122,9 @@ class _Master:
         self.log = MasterLog(instance.settings.logging.level, instance.settings.logging.file)
         self.tasks: set[asyncio.Task[Any]] = set()
         self._fed_watchdog = 0.0
+        server = instance.settings.server
+        plugins = server.pluginpath or os.environ.get("QGIS_PLUGINPATH", "")
+        self.triggers = Triggers(server.restartmon, plugins if instance.has_workers else "")
 
     async def run(self) -> None:
         setproctitle.setproctitle(f"qgsd: master [{self.instance.name}]")
@@ -130,6 +134,7 @@ class _Master:
         self._tell_starter = self.instance.on_serving
         self.instance.on_serving = self._announce
         try:
+            self._spawn(self._watch_triggers())
             await self.supervisor.run(self._on_signal, self._on_turn)
             await self._let_children_finish_speaking()
             self.supervisor.exits.raise_startup_failure()
@@ -193,6 +198,15 @@ class _Master:
             case "TTIN" | "TTOU":
                 change = 1 if name == "TTIN" else -1
                 self._spawn(operations.scale(change, relative=True, wait=False, progress=_ignore))
+
+    async def _watch_triggers(self) -> None:
+        while self.supervisor.stopping == "no":
+            await asyncio.sleep(self.supervisor.settings.server.restartmon_check_time / 1000)
+            # In a thread: a network file system may take its time.
+            reason = await asyncio.to_thread(self.triggers.changed)
+            if reason and self.supervisor.stopping == "no":
+                self.supervisor.events.add("restart.triggered", reason)
+                await self.operations.restart(wait=True, progress=_ignore)
 
     async def _reload(self) -> None:
         self.notifier.reloading()

@@ -219,3 +219,19 @@ def test_hup_reads_the_configuration_again(launch: Launch, projects: Path) -> No
     ini.write_text(config.replace("workers=1", "workers=3\nidentity=x"))
     refused = instance.ctl("reload", check=False)
     assert (refused.returncode, "identity" in refused.stderr) == (1, True)
+
+
+def test_a_touched_trigger_replaces_all_workers(launch: Launch, projects: Path, tmp_path: Path) -> None:
+    trigger = tmp_path / "restart"
+    settings = (f"server.restartmon={trigger}", "server.restartmon_check_time=100")
+    more = [word for setting in settings for word in ("--set", setting)]
+    instance = launch("--rootdir", str(projects), *more)
+    before = {row["pid"] for row in instance.workers()}
+    with Crowd(instance, 4, TILE) as crowd:
+        trigger.touch()
+        wait_for(
+            "all workers are others", lambda: not before & {row["pid"] for row in instance.workers()}, 60
+        )
+        crowd.wait_answers(20)
+    assert crowd.bad == []
+    assert any(event["event"] == "restart.triggered" for event in _events(instance))

@@ -20,6 +20,7 @@ from tornado.web import url as route
 from qgsd.location import LocationError, parse_map
 from qgsd.proxy import ows
 from qgsd.proxy.catalog import CatalogEntry
+from qgsd.proxy.http import errors
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler
@@ -52,15 +53,20 @@ class PageHandler(ServiceHandler):
         if self._finished:
             return
         self._protect()
-        reading = self.request.method in ("GET", "HEAD") and not self._headers_written
-        if not reading or "text/html" not in self.request.headers.get("Accept", ""):
+        if self._headers_written or self.request.method not in ("GET", "HEAD"):
             super().refuse(error)
             return
         self._stop_clock()
         self.failure = error.code
         self.set_status(error.status, HTTPStatus(error.status).phrase)
-        home = "../" if self.request.path.endswith("/map/") else "./"
-        self.show("problem.html", message=error.message, home=home, request_id=self.request_id)
+        if "text/html" in self.request.headers.get("Accept", ""):
+            home = "../" if self.request.path.endswith("/map/") else "./"
+            self.show("problem.html", message=error.message, home=home, request_id=self.request_id)
+            return
+        content_type, body = errors.as_json(error.code, error.message, self.request_id)
+        self.set_header("Content-Type", content_type)
+        # The address is quoted in it: no tag in an answer that a browser might take for a page.
+        self.finish(body.replace(b"<", b"\\u003c"))
 
 
 class LandingHandler(PageHandler):

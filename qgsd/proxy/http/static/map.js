@@ -131,7 +131,11 @@ async function askAt(map, place, layers) {
 async function showInfo(map, place, layers) {
   const asked = shown(layers).filter((layer) => layer.queryable);
   if (!asked.length) return;
-  const popup = L.popup({ maxWidth: 320, maxHeight: 280 }).setLatLng(place).setContent(element("p", "Looking …"));
+  // The popup moves the map until it lies beside the zoom buttons and the panel.
+  const [topLeft, bottomRight] = narrow.matches ? [[12, 92], [12, 70]] : [[56, 12], [24 + panel.offsetWidth, 12]];
+  const popup = L.popup({
+    maxWidth: 320, maxHeight: 280, autoPanPaddingTopLeft: topLeft, autoPanPaddingBottomRight: bottomRight,
+  }).setLatLng(place).setContent(element("p", "Looking …"));
   popup.openOn(map);
   const content = await askAt(map, place, asked).catch((error) => element("p", error.message));
   popup.setContent(content);
@@ -153,10 +157,10 @@ function whole(map, box) {
   map.panBy([room / 2, 0], { animate: false });
 }
 
-function tilesOf(credits) {
+function makeTiles() {
   const tiles = L.tileLayer.wms(`${service}?MAP=${encodeURIComponent(project)}`, {
     layers: "", format: "image/png", transparent: true, version: "1.3.0", uppercase: true, tiled: true,
-    attribution: "", maxZoom: 22,
+    maxZoom: 22,
   });
   // Sharp on screens with small pixels: the same 256 px of the page, drawn with more dots.
   const sharpness = Math.min(Math.ceil(window.devicePixelRatio || 1), 3);
@@ -164,7 +168,7 @@ function tilesOf(credits) {
     const side = 256 * sharpness;
     tiles.setParams({ width: side, height: side, dpi: Math.round(90.7 * sharpness) }, true);
   }
-  tiles.getAttribution = () => credits;
+  tiles.on("loading", () => say(""));
   tiles.on("load", () => document.body.setAttribute("data-drawn", "yes"));
   let asking = false;
   tiles.on("tileerror", async ({ tile }) => {
@@ -177,12 +181,14 @@ function tilesOf(credits) {
   return tiles;
 }
 
-function creditsOf(layers) {
+// Leaflet's own control takes HTML, which the words of a server must not become.
+function showCredits(map, layers) {
   const credits = [...new Set(layers.map((layer) => layer.credit).filter(Boolean))];
   const telling = credits.filter((one) => !credits.some((other) => other !== one && other.includes(one)));
-  const line = element("span", telling.join(" · "));
-  // Leaflet takes HTML here: serialising the text node has escaped what the server wrote.
-  return line.innerHTML;
+  if (!telling.length) return;
+  const control = L.control({ position: "bottomright" });
+  control.onAdd = () => element("div", telling.join(" · "), { className: "leaflet-control-attribution" });
+  control.addTo(map);
 }
 
 function show({ title, abstract, tree, box }) {
@@ -192,17 +198,17 @@ function show({ title, abstract, tree, box }) {
   panel.open = !narrow.matches;
 
   const layers = leaves(tree);
-  const map = L.map("map", { worldCopyJump: true, attributionControl: true });
-  map.attributionControl.setPrefix(false);
+  const map = L.map("map", { worldCopyJump: true, attributionControl: false });
   L.control.scale().addTo(map);
   whole(map, box);
-  const tiles = tilesOf(creditsOf(layers));
+  showCredits(map, layers);
+  const tiles = makeTiles();
   const redraw = () => {
-    say("");
     showGroupStates(tree);
     const names = drawingOrder(shown(layers));
     if (names) tiles.setParams({ layers: names }, !map.hasLayer(tiles)).addTo(map);
     else tiles.remove();
+    say("");
     showLegend(layers);
   };
   const list = element("ul");
