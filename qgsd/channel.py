@@ -49,14 +49,26 @@ def _send(end: socket.socket, packet: bytes, descriptors: Sequence[int] = ()) ->
 
 def _receive(end: socket.socket) -> tuple[bytes, list[int]]:
     try:
-        packet, descriptors, _flags, _address = socket.recv_fds(end, _MAX_PACKET, _MAX_DESCRIPTORS)
-    except ConnectionResetError as gone:
-        raise ChannelClosed from gone
+        packet, descriptors = _receive_once(end)
+    except ConnectionResetError:
+        # It comes once and first, when the other side went with orders unread; its last words come after.
+        packet, descriptors = _receive_once(end)
     if not packet:
+        _close_all(descriptors)
         raise ChannelClosed
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return packet, descriptors
+
+
+def _receive_once(end: socket.socket) -> tuple[bytes, list[int]]:
+    packet, descriptors, _flags, _address = socket.recv_fds(end, _MAX_PACKET, _MAX_DESCRIPTORS)
+    return packet, descriptors
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 class MasterEnd:
@@ -85,8 +97,7 @@ class MasterEnd:
             packet, descriptors = _receive(self._end)
         except BlockingIOError:
             return None
-        for descriptor in descriptors:
-            os.close(descriptor)
+        _close_all(descriptors)
         try:
             report: messages.Report = messages.decode_report(packet)
         except msgspec.MsgspecError as nonsense:

@@ -80,7 +80,8 @@ class Row(ctypes.Structure):
 
     @project.setter
     def project(self, name: str) -> None:
-        raw = name.encode("utf-8")[: _PROJECT_BYTES - 1]
+        # For display only: it must never be the reason why a request fails.
+        raw = name.encode("utf-8", "replace")[: _PROJECT_BYTES - 1]
         # A cut through a character would show as a replacement sign.
         self._project = raw.decode("utf-8", "ignore").encode("utf-8")
 
@@ -106,6 +107,8 @@ class Scoreboard:
 
     def row(self, number: int) -> Row:
         """IndexError outside the table."""
+        if number < 0:
+            raise IndexError(f"there is no row {number}")
         row: Row = self._rows[number]
         return row
 

@@ -23,8 +23,9 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         watchdog = environ.pop("WATCHDOG_USEC", "")
         pid = environ.pop("WATCHDOG_PID", "")
-        ours = watchdog.isdigit() and (not pid or pid == str(os.getpid()))
-        self.watchdog_seconds = int(watchdog) / 1_000_000 if ours else None
+        ours = watchdog.isdecimal() and (not pid or pid == str(os.getpid()))
+        # 0 asks for nothing, as in sd_watchdog_enabled(3).
+        self.watchdog_seconds = (int(watchdog) / 1_000_000 or None) if ours else None
         self._status = ""
 
     def _send(self, *assignments: str) -> None:
@@ -32,7 +33,7 @@ class Notifier:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
             datagram.setblocking(False)
-            datagram.sendto("\n".join(assignments).encode(), self._address)
+            datagram.sendto("\n".join(assignments).encode(errors="replace"), self._address)
 
     def ready(self) -> None:
         self._send("READY=1", f"MAINPID={os.getpid()}")
@@ -50,6 +51,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`; sent only when it is another than before."""
+        text = " ".join(text.split())
         if text != self._status:
             self._status = text
             self._send(f"STATUS={text}")

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TextIO
 
 from qgsd.control import locate
 from qgsd.errors import StartError
@@ -26,7 +27,6 @@ class PidFile:
     def __init__(self, path: Path) -> None:
         """Raises `StartError` when the instance runs already or the file cannot be written."""
         self.path = path
-        self._file = _open(path)
         self._lock()
         self.directory = locate.run_directory_of(path)
         self._fresh_directory()
@@ -34,19 +34,23 @@ class PidFile:
     def _lock(self) -> None:
         patience = time.monotonic() + _PATIENCE
         while True:
+            self._file = _open(self.path)
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                self._file.close()
                 if time.monotonic() < patience:
                     time.sleep(0.02)
                     continue
                 pid = locate.read_pidfile(self.path).pid
-                self._file.close()
                 raise StartError(
                     f"this instance runs already (pid {pid}, pidfile {self.path}); "
                     "stop it with `qgsd stop`, or start another with --instance NAME"
                 ) from None
-            return
+            if _is_at(self._file, self.path):
+                return
+            # The lock of a file that its owner removed between our opening and locking it means nothing.
+            self._file.close()
 
     def _fresh_directory(self) -> None:
         """What a killed predecessor left behind goes: sockets, temporary files."""
@@ -72,7 +76,15 @@ class PidFile:
         self._file.close()
 
 
-def _open(path: Path):  # type: ignore[no-untyped-def]
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether the open file is still the one at this path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _open(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+", encoding="utf-8")

@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+import re
 from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
 
 # The word that clients of OGC services know, by our own code; others keep ours.
 _OGC_CODES = {"no_map": "MissingParameterValue", "bad_map": "InvalidParameterValue"}
+
+
+# What XML cannot say, and what UTF-8 cannot.
+_UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def _speakable(text: str) -> str:
+    return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class HttpError(Exception):
@@ -24,11 +33,11 @@ class HttpError(Exception):
 
 def as_ogc_report(code: str, message: str) -> tuple[str, bytes]:
     """Content type and body of a ServiceExceptionReport (WMS 1.3.0, 7.3.3.3)."""
-    code = quoteattr(_OGC_CODES.get(code, code))
+    code = quoteattr(_speakable(_OGC_CODES.get(code, code)))
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<ServiceExceptionReport xmlns="http://www.opengis.net/ogc" version="1.3.0">\n'
-        f" <ServiceException code={code}>{escape(message)}</ServiceException>\n"
+        f" <ServiceException code={code}>{escape(_speakable(message))}</ServiceException>\n"
         "</ServiceExceptionReport>\n"
     )
     return "text/xml; charset=utf-8", body.encode()
@@ -36,5 +45,6 @@ def as_ogc_report(code: str, message: str) -> tuple[str, bytes]:
 
 def as_json(code: str, message: str, request_id: str) -> tuple[str, bytes]:
     """Content type and body of `{"error": {"code", "message"}, "request_id"}`."""
-    body = msgspec.json.encode({"error": {"code": code, "message": message}, "request_id": request_id})
+    told = {"code": code, "message": message.encode(errors="replace").decode()}
+    body = msgspec.json.encode({"error": told, "request_id": request_id})
     return "application/json", body + b"\n"
