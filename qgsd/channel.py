@@ -100,7 +100,7 @@ class MasterEnd:
         _close_all(descriptors)
         try:
             report: messages.Report = messages.decode_report(packet)
-        except msgspec.MsgspecError as nonsense:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as nonsense:
             raise ChannelClosed(f"a packet that is no report: {nonsense}") from nonsense
         return report
 

@@ -46,6 +46,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     `project` is the canonical MAP, the key of fairness and affinity. `timeout` is
     in seconds from the moment of sending. `idempotent`: may be run again on
     another worker after a crash. Requests of one `fingerprint` are the same request.
+    `depth` is how many requests of this server wait for it (a project that shows a map of its own server).
     """
 
     id: str
@@ -58,6 +59,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     idempotent: bool
     timeout: float
     fingerprint: str = ""
+    depth: int = 0
 
 
 class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
@@ -150,6 +152,7 @@ class Join(Struct, frozen=True, array_like=True, tag="join"):
     machine: str
     slot: int
     pid: int
+    reserve: bool = False
 
 
 class Leave(Struct, frozen=True, array_like=True, tag="leave"):
@@ -218,7 +221,8 @@ class Begin(Struct, frozen=True, tag="begin"):
 
     Descriptors come along: the scoreboard, then the listening sockets of its role.
     `settings` is a msgpack-encoded `config.Settings`. `front` and `back` are the ZeroMQ
-    addresses at which http children and workers reach the dispatcher.
+    addresses at which http children and workers reach the dispatcher. `token` marks nested requests;
+    a `reserve` worker is there for them.
     """
 
     role: str
@@ -231,6 +235,8 @@ class Begin(Struct, frozen=True, tag="begin"):
     front: str = ""
     back: list[str] = []
     tmpdir: str = ""
+    token: str = ""
+    reserve: bool = False
 
 
 class Configure(Struct, frozen=True, tag="configure"):
@@ -307,6 +313,12 @@ class Happened(Struct, frozen=True, tag="happened"):
     details: dict[str, str | int | float | None] = {}
 
 
+class WantReserve(Struct, frozen=True, tag="want-reserve"):
+    """From the dispatcher: nested requests wait; this many workers beyond the usual ones would do."""
+
+    workers: int
+
+
 class QuarantineChanged(Struct, frozen=True, tag="quarantine"):
     """From the dispatcher: which requests are in quarantine now. The master keeps them for its successor."""
 
@@ -329,7 +341,7 @@ class Reloaded(Struct, frozen=True, tag="reloaded"):
 
 
 Order = Begin | Configure | Drain | Fork | Reload | ReopenLogs | SetQuarantine
-Report = Ready | Forked | Happened | Reloaded | QuarantineChanged
+Report = Ready | Forked | Happened | Reloaded | QuarantineChanged | WantReserve
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_http = msgspec.msgpack.Decoder(FromHttp).decode

@@ -227,6 +227,9 @@ class SupervisionSettings:
         "most workers one project may occupy while others are asked for; 0 = all but one",
         live=True,
     )
+    nested_depth: int = option(
+        4, Integer(0, 16), "how deep projects may show maps of this very server; beyond it 508", live=True
+    )
     breaker_timeouts: int = option(
         3, Integer(0, 1000), "time-outs in a row after which a project is refused for a while", live=True
     )

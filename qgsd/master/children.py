@@ -43,6 +43,7 @@ class ChildRecord:
     killed_at: float = 0.0
     kill_cause: str = ""
     retiring: str = ""
+    reserve: bool = False
     vitals: Vitals = field(default_factory=Vitals)
     sample: Sample | None = None
     kill_reason: str = ""

@@ -59,7 +59,8 @@ class Exits:
             failed = ""
         else:
             failed = self._crashed(record, status)
-        if failed:
+        if failed and (is_own_fault(status) or record.ready_at is None):
+            # One that worked until somebody else killed it says nothing about the next.
             self._pause(record, longest_pause)
         return served_yet or not failed or not self._is_hopeless(record, failed)
 
@@ -97,7 +98,7 @@ class Exits:
 
         A worker gets a few tries: QGIS may crash once.
         """
-        failures = self._children.failures[record.role, record.slot].failures
+        failures = self._children.failures.get((record.role, record.slot), backoff.Record()).failures
         if record.role == "worker" and failures < _START_TRIES:
             return False
         self._startup_failure = (record, how)

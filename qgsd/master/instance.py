@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Instance:
     service: list[Listener] = field(default_factory=list)
     front: Listener | None = None
     behind: list[Listener] = field(default_factory=list)
+    # By which http children know requests that workers of ours have sent.
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
     # Called once, when the instance can answer.
     on_serving: Callable[[], None] = lambda: None
 
@@ -76,7 +79,9 @@ class Instance:
     def open(self) -> None:
         """Bind everything and make the folders. Raises `StartError`; `close` undoes it."""
         directory = self.pidfile.directory
-        self.tmp.mkdir(mode=0o711)
+        self.tmp.mkdir()
+        self.tmp.chmod(0o711)
+        self._give_logs_to_user()
         if self.has_http:
             self.service = listeners.service_listeners(self.settings, os.environ)
             self.front = listeners.ipc_listener(directory / "front")
@@ -86,6 +91,20 @@ class Instance:
         for listener in [self.front, *self.behind]:
             if listener is not None and listener.path is not None:
                 self._admit(listener.path)
+
+    def _give_logs_to_user(self) -> None:
+        """http children write the access log themselves, as the user they run as. Raises `StartError`."""
+        logging = self.settings.logging
+        files = {logging.file, logging.access} - {"", "-", "off"}
+        if self.user is None:
+            return
+        for name in files:
+            path = Path(name)
+            try:
+                path.touch()
+                self.user.own(path)
+            except OSError as error:
+                raise StartError(f"[logging]: cannot write {path}: {error.strerror}") from error
 
     def _admit(self, path: Path) -> None:
         path.chmod(0o600)
@@ -106,7 +125,7 @@ class Instance:
         back = [listener.address for listener in self.behind] or self.back
         return Begin(
             role="", slot=0, row=0, generation=0, instance=self.name, machine=self.machine, settings=settings,
-            front=self.front.address if self.front else "", back=back,
+            front=self.front.address if self.front else "", back=back, token=self.token,
         )  # fmt: skip
 
     def stop_listening(self) -> None:

@@ -155,8 +155,18 @@ class _Master:
     def _announce(self) -> None:
         self.notifier.ready()
         self._tell_starter()
+        if self.instance.role == "proxy":
+            self._tell_where_workers_connect()
         listen = ", ".join(listener.address for listener in self.instance.service) or "its proxy"
-        logger.info("qgsd %s serves on %s", self.instance.name, listen)
+        logger.info("instance %s serves on %s", self.instance.name, listen)
+
+    def _tell_where_workers_connect(self) -> None:
+        settings = self.instance.settings.zmq
+        logger.info("workers connect to %s", self.instance.behind[-1].address)
+        if not settings.insecure:
+            logger.warning(
+                "workers of other machines are not let in: there is no encryption yet, see [zmq] insecure"
+            )
 
     async def _let_children_finish_speaking(self) -> None:
         """The last words of children that have ended may still be in their pipes."""

@@ -88,11 +88,15 @@ class MasterOperations:
         return sum(record.row.waiting for record in self.supervisor.children.of("dispatcher"))
 
     def worker_counts(self) -> WorkerCounts:
-        workers = self.supervisor.children.of("worker")
+        workers = self._usual_workers()
         states = [record.state for record in workers]
         target = self.supervisor.workers if self.supervisor.instance.has_workers else 0
         ready = sum(record.phase == "ready" for record in workers)
         return WorkerCounts(target, ready, states.count("busy"), states.count("starting"))
+
+    def _usual_workers(self) -> list[ChildRecord]:
+        """The workers that were asked for, without the reserve for nested requests."""
+        return [record for record in self.supervisor.children.of("worker") if not record.reserve]
 
     async def processes(self) -> list[ProcessRecord]:
         """Reading the memory of many processes takes a while, so a thread does it."""
@@ -202,6 +206,9 @@ class MasterOperations:
                 "bad_number", f"{target} workers are not possible; the number must be 0 to {_MAX_WORKERS}"
             )
         supervisor.workers = target
+        for record in supervisor.children.of("worker"):
+            if record.reserve and record.slot < target:
+                record.retiring = "its slot is no reserve any more"
         supervisor.events.add("scaled", f"from {before} to {target} workers", {"from": before, "to": target})
         supervisor.wake()
         if wait:
@@ -215,7 +222,7 @@ class MasterOperations:
         }
 
     def _scaled(self) -> bool:
-        workers = self.supervisor.children.of("worker")
+        workers = self._usual_workers()
         target = self.supervisor.workers
         ready = {record.slot for record in workers if record.phase == "ready"}
         return len(ready) == len(workers) == target
@@ -298,8 +305,11 @@ class MasterOperations:
         supervisor = self.supervisor
         if supervisor.generation != generation:
             return True
-        children = list(supervisor.children)
-        complete = len(children) == sum(supervisor.targets().children.values())
+        children = [record for record in supervisor.children if not record.reserve]
+        wanted = dict(supervisor.targets().children)
+        if "worker" in wanted:
+            wanted["worker"] = supervisor.workers
+        complete = len(children) == sum(wanted.values())
         return complete and all(
             child.generation == generation and child.phase == "ready" for child in children
         )

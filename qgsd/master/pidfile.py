@@ -56,7 +56,9 @@ class PidFile:
         """What a killed predecessor left behind goes: sockets, temporary files."""
         try:
             shutil.rmtree(self.directory, ignore_errors=True)
-            self.directory.mkdir(mode=0o711)
+            self.directory.mkdir()
+            # Children that run as another user must get through, whatever the umask of a daemon.
+            self.directory.chmod(0o711)
         except OSError as error:
             self.remove()
             raise StartError(f"cannot use {self.directory}: {error.strerror}") from error

@@ -106,12 +106,13 @@ class Spawner:
         self._begin(record, begin, listeners)
         return record
 
-    def fork(self, template: ChildRecord, slot: int, begin: messages.Begin) -> ChildRecord:
+    def fork(self, template: ChildRecord, slot: int, begin: messages.Begin, *, reserve: bool) -> ChildRecord:
         """Have the template fork a worker; its pid comes with the template's report.
 
         Raises `ChannelClosed` when the template has gone.
         """
         record, theirs, log_write = self._record("worker", slot, template.generation)
+        record.reserve = reserve
         try:
             order = messages.Fork(record.key, str(record.tmpdir))
             template.channel.send(order, [theirs, log_write])
@@ -176,5 +177,7 @@ class Spawner:
             front=begin.front,
             back=begin.back,
             tmpdir=str(record.tmpdir or ""),
+            token=begin.token,
+            reserve=record.reserve,
         )
         record.channel.send(order, [self._children.board.descriptor, *listeners])

@@ -36,6 +36,7 @@ logger = logging.getLogger("qgsd.master")
 _TICK = 0.2
 _MEASURE = 1.0
 _GAP = 2.0
+_RESERVE_SECONDS = 30.0
 _HANDLED = ("HUP", "TERM", "INT", "QUIT", "USR1", "USR2", "TTIN", "TTOU")
 
 
@@ -63,6 +64,8 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun: set[Slot] = set()
+        self._reserve_size = 0
+        self._reserve_wanted_at = float("-inf")
         self._memory = Memory()
         self._measured_at = self._last_turn = self._watched_since = time.monotonic()
 
@@ -118,8 +121,13 @@ class Supervisor:
         if self.instance.has_http:
             children |= {"dispatcher": 1, "http": self.settings.server.jobs}
         if self.instance.has_workers:
-            children |= {"template": 1, "worker": self.workers}
+            children |= {"template": 1, "worker": self.workers + self._reserve()}
         return Targets(self.generation, children)
+
+    def _reserve(self) -> int:
+        """Workers beyond the target, as long as nested requests have wanted them lately."""
+        wanted_lately = time.monotonic() - self._reserve_wanted_at < _RESERVE_SECONDS
+        return self._reserve_size if wanted_lately else 0
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -169,7 +177,7 @@ class Supervisor:
                 template = self.children.template_for_fork()
                 if template is None:
                     return
-                record = self.spawner.fork(template, slot, begin)
+                record = self.spawner.fork(template, slot, begin, reserve=slot >= self.workers)
             else:
                 listeners = self.instance.descriptors_for(role)
                 record = self.spawner.execute(role, slot, self.generation, listeners, begin)
@@ -248,6 +256,9 @@ class Supervisor:
                 self._forked(row, pid)
             case messages.Happened(event, reason, details):
                 self.events.add(event, reason, details)
+            case messages.WantReserve(workers):
+                self._reserve_size = workers
+                self._reserve_wanted_at = time.monotonic()
             case messages.QuarantineChanged(entries):
                 self.quarantine = entries
             case messages.Reloaded(ticket):

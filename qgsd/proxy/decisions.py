@@ -21,6 +21,7 @@ class Limits:
     breaker_pause: float = 10.0
     quarantine_size: int = 100
     quarantine_ttl: float = 600.0
+    nested_depth: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Arrival:
     timeout: float
     fingerprint: str = ""
     description: str = ""
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +114,11 @@ class Tripped:
     message: str
 
 
-Decision = Dispatch | Fail | GiveBack | Retry | Forget | Release | Quarantined | Tripped
+@dataclass(frozen=True, slots=True)
+class Reinforce:
+    """Nested requests wait while their parents hold the workers: have so many more in reserve."""
+
+    workers: int
+
+
+Decision = Dispatch | Fail | GiveBack | Retry | Forget | Release | Quarantined | Tripped | Reinforce

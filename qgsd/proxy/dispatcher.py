@@ -44,6 +44,7 @@ def _limits(settings: Settings) -> plan.Limits:
         queue_timeout=settings.zmq.timeout / 1000,
         worker_grace=settings.supervision.worker_grace,
         share=settings.supervision.project_workers,
+        nested_depth=settings.supervision.nested_depth,
         breaker_timeouts=settings.supervision.breaker_timeouts,
         breaker_pause=settings.supervision.breaker_pause,
         quarantine_size=settings.supervision.quarantine_size,
@@ -88,6 +89,7 @@ class Dispatcher:
         self.losses: OrderedDict[bytes, None] = OrderedDict()
         self.closing = False
         self.staffed = False
+        self.reinforced_at = 0.0
 
     def run(self) -> None:
         """Work until drained or until the master has gone."""
@@ -205,6 +207,7 @@ class Dispatcher:
             timeout=request.timeout,
             fingerprint=request.fingerprint,
             description=f"{request.method} {request.url}",
+            depth=request.depth,
         )
         self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))
 
@@ -253,7 +256,7 @@ class Dispatcher:
         else:
             logger.debug("%s joined", worker.decode(errors="replace"))
             self._to_worker(worker, messages.Welcome())
-            self._carry_out(self.scheduler.joined(worker, time.monotonic()))
+            self._carry_out(self.scheduler.joined(worker, time.monotonic(), reserve=join.reserve))
 
     def _process_lost(self, loss: messages.WorkerLost) -> None:
         process = loss.worker.encode()
@@ -287,6 +290,8 @@ class Dispatcher:
                     reason = f"request {fingerprint} crashed QGIS again and is not run for a while: {message}"
                     self._tell("request.quarantined", reason, id, key)
                     self._tell_quarantine()
+                case plan.Reinforce(workers):
+                    self._reinforce(workers)
                 case plan.Tripped(key, pause, message):
                     event = "project.suspended" if pause else "project.recovered"
                     self.child.happened(event, message, project=key, seconds=pause)
@@ -294,6 +299,13 @@ class Dispatcher:
                     self.frames.pop(id, None)
                 case plan.Release(worker):
                     self._to_worker(worker, messages.Dismiss())
+
+    def _reinforce(self, workers: int) -> None:
+        """Ask again only now and then: forks take a moment to arrive."""
+        now = time.monotonic()
+        if now - self.reinforced_at > _TICK:
+            self.reinforced_at = now
+            self.child.channel.send(messages.WantReserve(workers))
 
     def _dispatch(self, decision: plan.Dispatch) -> None:
         assignment = messages.Assignment(decision.queued, decision.remaining, decision.attempt)

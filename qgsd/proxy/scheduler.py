@@ -13,6 +13,7 @@ turns, and placing requests where their project is warm, have their place in `_m
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass
 
 from qgsd.proxy.breaker import Breakers
@@ -26,6 +27,7 @@ from qgsd.proxy.decisions import (
     GiveBack,
     Limits,
     Quarantined,
+    Reinforce,
     Release,
     Retry,
     Tripped,
@@ -58,7 +60,9 @@ class _Worker:
 
     job: str | None = None
     key: str = ""
+    depth: int = 0
     leaving: bool = False
+    reserve: bool = False
 
 
 class Scheduler:
@@ -71,6 +75,10 @@ class Scheduler:
         self.limit(limits)
         self._jobs: dict[str, _Job] = {}
         self._turns = Turns()
+        # Nested requests come first: a line for each depth, since what they hold up is being served.
+        self._nested = Turns()
+        self._depths: Counter[int] = Counter()
+        self._reserve = 0
         self._waiting = 0
         self._workers: dict[bytes, _Worker] = {}
         self._leaving = 0
@@ -172,10 +180,12 @@ class Scheduler:
 
     # Events of workers.
 
-    def joined(self, worker: bytes, now: float) -> list[Decision]:
+    def joined(self, worker: bytes, now: float, *, reserve: bool = False) -> list[Decision]:
+        """A worker is idle; one of the `reserve` is there for nested requests."""
         if worker in self._workers:
             return []
-        self._workers[worker] = _Worker()
+        self._workers[worker] = _Worker(reserve=reserve)
+        self._reserve += reserve
         self._idle[worker] = None
         self._workerless_since = None
         return self._match(now)
@@ -185,7 +195,9 @@ class Scheduler:
         state = self._workers.get(worker)
         if state is None:
             return [Release(worker)]
-        self._leaving += not state.leaving
+        if not state.leaving:
+            self._leaving += 1
+            self._reserve -= state.reserve
         state.leaving = True
         self._idle.pop(worker, None)
         return self._release(worker, now) if state.job is None else []
@@ -207,7 +219,7 @@ class Scheduler:
         if job is not None and job.worker == worker:
             decisions = self._served(job.arrival)
             self._end(id)
-        self._bulkhead.ended(state.key)
+        self._vacate(state)
         state.job = None
         if state.leaving:
             # Its key may have one worker more now, though this one goes.
@@ -227,8 +239,9 @@ class Scheduler:
         if state is None:
             return []
         self._leaving -= state.leaving
+        self._reserve -= state.reserve and not state.leaving
         if state.job is not None:
-            self._bulkhead.ended(state.key)
+            self._vacate(state)
         self._idle.pop(worker, None)
         self._note_workerless(now)
         job = self._jobs.get(state.job) if state.job is not None else None
@@ -267,7 +280,12 @@ class Scheduler:
         def admits(key: str) -> bool:
             return self._admits(key, now)
 
-        while self._idle and (id := self._turns.next(admits)) is not None:
+        while self._idle:
+            id = self._nested.next(self._has_room) or (
+                self._turns.next(admits) if self._has_room("0") else None
+            )
+            if id is None:
+                break
             self._waiting -= 1
             # The one that finished last: its caches, and the machine's, are the warmest.
             worker, _ = self._idle.popitem()
@@ -275,12 +293,32 @@ class Scheduler:
             job.worker = worker
             job.attempt += 1
             state = self._workers[worker]
-            state.job, state.key = id, job.arrival.key
+            state.job, state.key, state.depth = id, job.arrival.key, job.arrival.depth
             self._bulkhead.began(state.key)
+            self._depths[state.depth] += 1
             self._set_alarm(job.deadline, id)
             queued, remaining = now - job.arrived_at, max(0.0, job.deadline - now)
             decisions.append(Dispatch(worker, id, queued, remaining, job.attempt))
-        return decisions
+        return decisions + self._reinforcements()
+
+    def _has_room(self, depth: str) -> bool:
+        """Requests of a depth leave a worker of the reserve to each depth below.
+
+        So the deepest can always run, and no chain of parents waits for ever.
+        """
+        level = int(depth)
+        taken = sum(self._depths[at] for at in range(level + 1))
+        return taken < self.workers - self._reserve + min(level, self._reserve)
+
+    def _reinforcements(self) -> list[Decision]:
+        wanted = self.limits.nested_depth
+        if not self._nested.lines or self._reserve >= wanted:
+            return []
+        return [Reinforce(wanted)]
+
+    def _vacate(self, state: _Worker) -> None:
+        self._bulkhead.ended(state.key)
+        self._depths[state.depth] -= 1
 
     def _admits(self, key: str, now: float) -> bool:
         return self._bulkhead.admits(key, workers=self.workers, share=self.limits.share, now=now)
@@ -295,7 +333,7 @@ class Scheduler:
             return [Fail(arrival.peer, arrival.id, 504, "queue_timeout", waited)]
         if now >= job.deadline:
             self._end(arrival.id)
-            message = f"no complete answer within the deadline of {arrival.timeout:g} s"
+            message = f"no complete answer within the deadline of {arrival.timeout:.3g} s"
             return [Fail(arrival.peer, arrival.id, 504, "timeout", message), *self._trip(arrival.key, now)]
         return []
 
@@ -342,7 +380,8 @@ class Scheduler:
             return [Fail(arrival.peer, arrival.id, 500, "worker_lost", message), *self._match(now)]
         job.worker = None
         job.queue_deadline = job.deadline
-        self._turns.put_first(arrival.key, arrival.id)
+        turns, line = self._line(arrival)
+        turns.put_first(line, arrival.id)
         self._waiting += 1
         return [Retry(arrival.id, arrival.key, worker), *self._match(now)]
 
@@ -351,14 +390,20 @@ class Scheduler:
         self._note_workerless(now)
         return [Release(worker)]
 
+    def _line(self, arrival: Arrival) -> tuple[Turns, str]:
+        """Where a request waits: with its key, or with those of its depth."""
+        return (self._nested, str(arrival.depth)) if arrival.depth else (self._turns, arrival.key)
+
     def _enqueue(self, job: _Job) -> None:
-        self._turns.append(job.arrival.key, job.arrival.id)
+        turns, line = self._line(job.arrival)
+        turns.append(line, job.arrival.id)
         self._waiting += 1
 
     def _end(self, id: str) -> None:
         job = self._jobs.pop(id, None)
         if job is not None and job.worker is None:
-            self._turns.remove(job.arrival.key, id)
+            turns, line = self._line(job.arrival)
+            turns.remove(line, id)
             self._waiting -= 1
 
     def _set_alarm(self, when: float, id: str) -> None:

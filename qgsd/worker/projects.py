@@ -86,7 +86,8 @@ class Projects:
             real = Path(os.path.realpath(candidate))
             if not real.is_relative_to(root):
                 raise LocationError(403, "outside_root", "MAP lies outside the root folder of projects")
-            if real.is_file():
+            # Not Path.is_file, which raises for a name that is too long.
+            if os.path.isfile(real):
                 return real
         raise LocationError(404, "no_project", f"there is no project '{location.path}'")
 
@@ -141,7 +142,8 @@ class Projects:
         except Exception as error:
             raise ProjectError(f"'{path.name}' does not load: {error}") from error
         if not loaded:
-            raise ProjectError(f"'{path.name}' does not load: {project.error() or 'it is no QGIS project'}")
+            reason = project.error().replace(str(path.parent) + os.sep, "") or "it is no QGIS project"
+            raise ProjectError(f"'{path.name}' does not load: {reason}")
         if self.settings.cache.strict_check:
             _refuse_invalid_layers(project, path)
         seconds = time.monotonic() - started

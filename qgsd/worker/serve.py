@@ -18,6 +18,7 @@ from qgsd.location import LocationError
 from qgsd.scoreboard import State
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.connection import Connection
+from qgsd.worker.nested import NestingMark
 from qgsd.worker.projects import Projects
 from qgsd.worker.qgis_server import QgisServer
 
@@ -39,6 +40,7 @@ class Worker:
         interface = qgis.server.serverInterface()
         assert interface is not None
         self.projects = Projects(child.settings, interface.removeConfigCacheEntry)
+        self.mark = NestingMark(begin.token)
         self.connections = 0
         self.announced = False
         self.draining = False
@@ -50,7 +52,11 @@ class Worker:
         self.connections += 1
         begin = self.child.begin
         connection = Connection(self.context, begin.back, f"{self.name}:{self.connections}")
-        connection.send(messages.Join(messages.PROTOCOL, __version__, begin.machine, begin.slot, os.getpid()))
+        connection.send(
+            messages.Join(
+                messages.PROTOCOL, __version__, begin.machine, begin.slot, os.getpid(), begin.reserve
+            )
+        )
         self.poller = zmq.Poller()
         for source in (connection.socket, connection.monitor, self.child.channel.fileno()):
             self.poller.register(source, zmq.POLLIN)
@@ -165,11 +171,19 @@ class Worker:
         row.since, row.deadline = now, now + assignment.remaining
         row.state = State.BUSY
         try:
+            # Before the project: loading it may ask this server already.
+            self.mark.set(request.url, request.depth)
             project, load = self.projects.get(request.project)
             answer = _Answer(self, request.id, assignment.queued, load)
             self._run_qgis(request, body, project, answer)
         except LocationError as error:
             self.connection.send(messages.Failure(request.id, error.status, error.code, error.message))
+        except Exception as error:
+            # An error of ours in finding the project must cost the request, not the worker.
+            logger.error("request %s failed: %s\n%s", request.id, error, traceback.format_exc())
+            self.connection.send(
+                messages.Failure(request.id, 500, "failed", "the server's log has the reason")
+            )
         self.running = ""
         row.requests += 1
         row.deadline = row.since = 0.0

@@ -212,6 +212,24 @@ def test_setuid_children_are_the_user(launch: Launch, projects: Path, tmp_path: 
     assert len(instance.workers()) == 3
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_daemon_for_another_user_starts_and_logs(launch: Launch, projects: Path, tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    daemon = launch("--rootdir", str(projects), "-u", "nobody", command="start")
+    assert daemon.ows(**GET_MAP).status == 200
+    wait_for("the access log is written", lambda: "GET /ows/" in daemon.log_text)
+
+
+def test_a_name_too_long_costs_no_worker(launch: Launch, projects: Path) -> None:
+    instance = launch("--rootdir", str(projects))
+    before = {row["pid"] for row in instance.workers()}
+    for length in (250, 300, 3000):
+        answer = instance.ows("x" * length, SERVICE="WMS", REQUEST="GetCapabilities")
+        assert answer.status == 404, answer.text
+    assert {row["pid"] for row in instance.workers()} == before
+
+
 def test_tls(launch: Launch, projects: Path, tmp_path: Path) -> None:
     import ssl
     import urllib.request

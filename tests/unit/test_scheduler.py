@@ -19,6 +19,7 @@ from qgsd.proxy.decisions import (
     GiveBack,
     Limits,
     Quarantined,
+    Reinforce,
     Release,
     Retry,
     Tripped,
@@ -233,6 +234,22 @@ def test_a_project_that_only_times_out_is_refused_probed_and_taken_back() -> Non
     assert dispatched(one.arrived(arrival("5", "hung"), 12.0)) == ["5"]
 
 
+def test_parents_leave_a_worker_to_each_depth_below() -> None:
+    one = Scheduler(LIMITS, 0.0)
+    one.joined(b"w", 0.0)
+    one.arrived(arrival("parent"), 0.0)
+    child = dataclasses.replace(arrival("child"), depth=1)
+    assert one.arrived(child, 1.0) == [Reinforce(LIMITS.nested_depth)]
+    for number in range(LIMITS.nested_depth):
+        sent = one.joined(b"r%d" % number, 1.0, reserve=True)
+        assert dispatched(sent) == (["child"] if number == 0 else [])
+    assert dispatched(one.arrived(arrival("other"), 1.0)) == [], "the reserve is for nested requests only"
+    sister = dataclasses.replace(arrival("sister"), depth=1)
+    assert dispatched(one.arrived(sister, 1.0)) == [], "its depth has had its share"
+    grandchild = dataclasses.replace(arrival("grandchild"), depth=2)
+    assert dispatched(one.arrived(grandchild, 1.0)) == ["grandchild"]
+
+
 def test_leaving_ends_with_what_runs() -> None:
     one = scheduler(b"w")
     one.arrived(arrival("1"), 0.0)
@@ -297,23 +314,29 @@ class History(RuleBasedStateMachine):
                     assert worker not in self.running
                     self.gone.add(worker)
 
-    @rule(target=requests, key=st.sampled_from("abc"), idempotent=st.booleans(), timeout=st.floats(1.0, 30.0))
-    def arrive(self, key: str, idempotent: bool, timeout: float) -> str:
+    @rule(
+        target=requests,
+        key=st.sampled_from("abc"),
+        idempotent=st.booleans(),
+        timeout=st.floats(1.0, 30.0),
+        depth=st.sampled_from([0, 0, 0, 1, 2]),
+    )
+    def arrive(self, key: str, idempotent: bool, timeout: float, depth: int) -> str:
         self.serial += 1
         id = str(self.serial)
         peer = b"http%d" % (self.serial % 2)
-        self.known[id] = Arrival(id, peer, key, idempotent, timeout, fingerprint=f"{key}{self.serial % 4}")
+        self.known[id] = Arrival(id, peer, key, idempotent, timeout, f"{key}{self.serial % 4}", depth=depth)
         self.deadlines[id] = self.now + timeout
         self.take(self.scheduler.arrived(self.known[id], self.now))
         return id
 
-    @rule(target=workers)
-    def join(self) -> bytes:
+    @rule(target=workers, reserve=st.booleans())
+    def join(self, reserve: bool) -> bytes:
         if self.closed:
             return multiple()
         self.serial += 1
         worker = b"worker%d" % self.serial
-        self.take(self.scheduler.joined(worker, self.now))
+        self.take(self.scheduler.joined(worker, self.now, reserve=reserve))
         return worker
 
     @rule(worker=workers)

@@ -15,11 +15,15 @@ from qgsd.scoreboard import Row
 
 @dataclass
 class HttpContext:
-    """The settings of the moment, the way to the workers, the projects, the connections with a request."""
+    """The settings of the moment, the way to the workers, the projects, the connections with a request.
+
+    `token` is the secret by which nested requests are known.
+    """
 
     settings: Settings
     upstream: Upstream
     row: Row
     catalog: Catalog
+    token: str = ""
     draining: bool = False
     busy: set[HTTPConnection | None] = field(default_factory=set)

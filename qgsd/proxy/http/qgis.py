@@ -9,7 +9,7 @@ import math
 from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
-from qgsd import messages
+from qgsd import messages, nesting
 from qgsd.location import LocationError, parse_map
 from qgsd.proxy import ows
 from qgsd.proxy.http.errors import HttpError
@@ -54,6 +54,7 @@ class QgisHandler(ServiceHandler):
             location = parse_map(wanted.map)
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
+        depth = self._depth()
         self.details.update(project=location.key, service=wanted.service, operation=wanted.operation)
         request = messages.Request(
             id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
@@ -67,6 +68,7 @@ class QgisHandler(ServiceHandler):
             idempotent=wanted.idempotent,
             timeout=self.settings_now.server.timeout,
             fingerprint=self._fingerprint(body),
+            depth=depth,
         )
         limits = self.settings_now.server
         bounds = Bounds(limits.spool_memory, limits.spool_file)
@@ -87,13 +89,26 @@ class QgisHandler(ServiceHandler):
             host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
         return f"{request.protocol}://{host}{request.uri}"
 
+    def _depth(self) -> int:
+        """How deep this request is nested. Raises `HttpError` 508 (RFC 5842) where it goes in circles."""
+        depth = nesting.depth_of(self.get_cookie(nesting.COOKIE), self.context.token)
+        deepest = self.settings_now.supervision.nested_depth
+        if depth > deepest:
+            message = f"projects ask this server for maps of itself more than {deepest} levels deep: a loop"
+            raise HttpError(508, "loop_detected", message)
+        return depth
+
     def _fingerprint(self, body: bytes) -> str:
         """The same for the same request, whoever sends it."""
         told = f"{self.request.method} {self.request.uri}\n".encode() + body
         return hashlib.blake2b(told, digest_size=8).hexdigest()
 
     def _headers_for_qgis(self) -> messages.Headers:
-        headers = [(name, value) for name, value in self.request.headers.get_all() if name not in _HOP_BY_HOP]
+        headers = [
+            (name, nesting.without_mark(value) if name == "Cookie" else value)
+            for name, value in self.request.headers.get_all()
+            if name not in _HOP_BY_HOP
+        ]
         if "X-Request-Id" not in self.request.headers:
             headers.append(("X-Request-Id", self.request_id))
         return headers

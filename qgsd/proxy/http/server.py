@@ -58,6 +58,11 @@ class ServicePort(HTTPServer):
         super().on_close(server_conn)
 
 
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """pyzmq warns when an event was under way to a stream that has just been closed: that is no news."""
+    return "Got events for closed stream" not in record.getMessage()
+
+
 def routes(context: HttpContext) -> list[Any]:
     """Every path of the service port, in order of precedence."""
     shared = {"context": context}
@@ -78,7 +83,7 @@ class HttpChild:
         settings = child.settings
         upstream = Upstream(zmq.Context(), child.begin.front)
         self.context = HttpContext(
-            settings, upstream, child.row, Catalog(Path(settings.cache.rootdir or "."))
+            settings, upstream, child.row, Catalog(Path(settings.cache.rootdir or ".")), child.begin.token
         )
         application = Application(
             routes(self.context),
@@ -156,6 +161,7 @@ class HttpChild:
 def main() -> None:
     """Run as a child of the master: `python -m qgsd.proxy.http.server`."""
     child = Child.start()
+    logging.getLogger("tornado.general").addFilter(_is_worth_telling)
 
     async def run() -> None:
         await HttpChild(child).run()

@@ -152,7 +152,7 @@ class _Link:
     def _received(self, frames: list[zmq.Frame]) -> None:
         try:
             message = messages.decode_to_http(frames[0].buffer)
-        except msgspec.MsgspecError as nonsense:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as nonsense:
             logger.warning("a message of the dispatcher makes no sense: %s", nonsense)
             return
         match message:
