@@ -20,7 +20,7 @@ from tests.chaos.faults import FAULTS, Fault, Target
 from tests.integration.instance import GET_MAP, Crowd, Instance, ows_path
 from tests.waiting import wait_for
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "5"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "2.5"))
 SEED = int(os.environ.get("CHAOS_SEED", str(random.randrange(1 << 30))))
 PLUGINS = Path(__file__).parents[1] / "plugins"
 TILE = ows_path(**GET_MAP)
@@ -66,7 +66,7 @@ def test_no_client_sees(
     plugins = ("--set", f"server.pluginpath={PLUGINS}", "--set", "logging.access=off")
     instance = launch("--rootdir", str(projects), "-w", "2", *plugins, *settings)
     with Crowd(instance, 4, TILE) as calm:
-        time.sleep(min(5.0, SECONDS))
+        time.sleep(min(5.0, SECONDS / 2))
     with Crowd(instance, 4, TILE) as crowd:
         target = Target(instance, random.Random(SEED))
         _strike(fault, target)
