@@ -156,7 +156,7 @@ class Scheduler:
         if self.quarantine.blocks(arrival.fingerprint, now):
             message = f"this request crashed QGIS before and is not run for a while ({arrival.fingerprint})"
             return Fail(peer, id, 500, "quarantined", message)
-        if self._waiting >= self.limits.max_queue and not (self._idle and self._admits(arrival.key, now)):
+        if self._waiting >= self.limits.max_queue and not self._runs_at_once(arrival, now):
             message = f"the queue is full ({self._waiting} requests wait); try again shortly"
             return Fail(peer, id, 503, "queue_full", message)
         if wait := self._breakers.refuses(arrival.key, now):
@@ -319,6 +319,11 @@ class Scheduler:
     def _vacate(self, state: _Worker) -> None:
         self._bulkhead.ended(state.key)
         self._depths[state.depth] -= 1
+
+    def _runs_at_once(self, arrival: Arrival, now: float) -> bool:
+        """An idle worker is there that what waits may not have, but this request may."""
+        allowed = bool(arrival.depth) or self._admits(arrival.key, now)
+        return bool(self._idle) and self._has_room(str(arrival.depth)) and allowed
 
     def _admits(self, key: str, now: float) -> bool:
         return self._bulkhead.admits(key, workers=self.workers, share=self.limits.share, now=now)

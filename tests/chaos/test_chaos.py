@@ -20,7 +20,7 @@ from tests.chaos.faults import FAULTS, Fault, Target
 from tests.integration.instance import GET_MAP, Crowd, Instance, ows_path
 from tests.waiting import wait_for
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "2.5"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "1.5"))
 SEED = int(os.environ.get("CHAOS_SEED", str(random.randrange(1 << 30))))
 PLUGINS = Path(__file__).parents[1] / "plugins"
 TILE = ows_path(**GET_MAP)
