@@ -12,7 +12,9 @@ import re
 from dataclasses import dataclass
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+# In bytes: what Linux takes as a path and as a name in it, less a suffix that may be added.
 _MAX_LENGTH = 4096
+_MAX_NAME = 255 - len(".qgs")
 # Storages and protocols that exist but that this instance does not serve from.
 _KNOWN_SCHEMES = {"postgresql", "postgres", "geopackage", "http", "https", "ftp", "ftps", "s3"}
 PROJECT_SUFFIXES = (".qgs", ".qgz")
@@ -52,7 +54,7 @@ def parse_map(value: str) -> Location:
     """
     if not value.strip():
         raise LocationError(400, "no_map", "MAP names no project; add MAP=path/to/project")
-    if len(value) > _MAX_LENGTH or not value.isprintable():
+    if not value.isprintable() or _is_too_long(value):
         raise LocationError(400, "bad_map", "MAP is too long or contains control characters")
     match = _SCHEME.match(value)
     if match and match[1].lower() != "file":
@@ -70,6 +72,11 @@ def parse_map(value: str) -> Location:
     if normal in (".", "/"):
         raise LocationError(404, "no_project", "MAP names a folder, not a project")
     return Location(normal)
+
+
+def _is_too_long(value: str) -> bool:
+    raw = value.encode()
+    return len(raw) > _MAX_LENGTH or any(len(name) > _MAX_NAME for name in raw.split(b"/"))
 
 
 def _wrong_scheme(scheme: str) -> LocationError:

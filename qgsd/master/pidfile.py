@@ -71,10 +71,13 @@ class PidFile:
         self._file.flush()
 
     def remove(self) -> None:
-        """Leave nothing behind."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+        """Leave nothing behind, but leave alone what a successor has put in its place."""
+        if self._file.closed:
+            return
+        if _is_at(self._file, self.path) or not self.path.exists():
+            shutil.rmtree(self.directory, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
         self._file.close()
 
 

@@ -42,64 +42,84 @@ def fields_of(query: str) -> dict[str, str]:
 
     Raises `MalformedRequest`.
     """
+    return _by_name(_pairs(query))
+
+
+def read(method: str, query: str, content_type: str, body: bytes) -> OwsRequest:
+    """What a request to `/ows/` asks for. Raises `MalformedRequest`."""
+    asked = _pairs(query)
+    fields = _by_name(asked)
+    understood = True
+    if method == "POST" and body:
+        root, attributes = _root_element(body)
+        if content_type.partition(";")[0].strip().lower() == _FORM:
+            form = _form(body)
+            fields = _by_name(form) | {name: value for name, value in fields.items() if value}
+            asked += form
+            understood = bool(root) or not body.lstrip().startswith(b"<")
+        else:
+            # The root element names the operation: it decides what QGIS does, whatever the query says.
+            found = {"REQUEST": root, "SERVICE": attributes.get("service", "")}
+            fields |= {field: value for field, value in found.items() if value}
+            understood = bool(root)
+        asked += [("REQUEST", root), *attributes.items()]
+    return OwsRequest(
+        map=fields.get("MAP", ""),
+        service=fields.get("SERVICE", ""),
+        operation=fields.get("REQUEST", ""),
+        idempotent=understood and _only_reads(method, asked),
+    )
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeError) as cause:
         raise MalformedRequest(f"the query cannot be read: {cause}") from cause
+
+
+def _by_name(pairs: list[tuple[str, str]]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in pairs:
         fields[name.upper()] = fields.get(name.upper()) or value
     return fields
 
 
-def read(method: str, query: str, content_type: str, body: bytes) -> OwsRequest:
-    """What a request to `/ows/` asks for. Raises `MalformedRequest`."""
-    fields = fields_of(query)
-    if method == "POST" and body:
-        if content_type.partition(";")[0].strip().lower() == _FORM:
-            fields = _with_form(fields, body)
-        else:
-            fields = _with_xml(fields, body)
-    operation = fields.get("REQUEST", "")
-    return OwsRequest(
-        map=fields.get("MAP", ""),
-        service=fields.get("SERVICE", ""),
-        operation=operation,
-        idempotent=_only_reads(method, operation),
-    )
-
-
-def _with_form(fields: dict[str, str], body: bytes) -> dict[str, str]:
+def _form(body: bytes) -> list[tuple[str, str]]:
     try:
-        text = body.decode("utf-8")
+        return _pairs(body.decode("utf-8"))
     except UnicodeDecodeError as cause:
         raise MalformedRequest("the form is not UTF-8") from cause
-    return fields_of(text) | {name: value for name, value in fields.items() if value}
-
-
-def _with_xml(fields: dict[str, str], body: bytes) -> dict[str, str]:
-    """The root element names the operation: it decides what QGIS does, whatever the query says."""
-    name, attributes = _root_element(body)
-    found = {"REQUEST": name.rpartition(":")[2], "SERVICE": attributes.get("service", "")}
-    return fields | {field: value for field, value in found.items() if value}
 
 
 def _root_element(body: bytes) -> tuple[str, dict[str, str]]:
-    """Name and attributes of the first element, by a real parser: a comment may hold what looks like one.
+    """Local name and attributes of the first element; empty where none is found.
 
-    Without namespaces, as QGIS reads it: an undeclared prefix is no error.
+    By a real parser: a comment may hold what looks like one. Without namespaces, as QGIS reads it:
+    an undeclared prefix is no error. Without entities: they can make much of little.
     """
     seen: list[tuple[str, dict[str, str]]] = []
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda name, attributes: seen.append((name, attributes))
-    # What is wrong behind the first element is for QGIS to say.
-    with contextlib.suppress(expat.ExpatError):
+    parser.EntityDeclHandler = _refuse_entity
+    # What is wrong behind the first element, or with the encoding, is for QGIS to say.
+    with contextlib.suppress(expat.ExpatError, LookupError, ValueError):
         parser.Parse(body[:_LOOK_AT], False)
-    return seen[0] if seen else ("", {})
+    name, attributes = seen[0] if seen else ("", {})
+    return name.rpartition(":")[2], attributes
 
 
-def _only_reads(method: str, operation: str) -> bool:
-    name = operation.lower()
-    if name in _WRITING:
+def _refuse_entity(*_: object) -> None:
+    raise expat.ExpatError("entities are not read")
+
+
+def _only_reads(method: str, asked: list[tuple[str, str]]) -> bool:
+    """Whatever names an operation has a say, for QGIS does not choose among several as we do.
+
+    It takes the last of repeated fields, and a posted one before that of the query; it reads a body
+    as XML or as a form by what is in it, not by its type.
+    """
+    names = {value.lower() for field, value in asked if field.upper() == "REQUEST" and value}
+    if names & _WRITING:
         return False
-    return method in ("GET", "HEAD") or (method == "POST" and name in _READING_POSTS)
+    return method in ("GET", "HEAD") or (method == "POST" and bool(names) and names <= _READING_POSTS)

@@ -134,10 +134,10 @@ class Scheduler:
     # Events of requests.
 
     def arrived(self, arrival: Arrival, now: float) -> list[Decision]:
-        if self._closing:
-            return [GiveBack(arrival.peer, arrival.id)]
         if arrival.id in self._jobs:
             return []
+        if self._closing:
+            return [GiveBack(arrival.peer, arrival.id)]
         self._bulkhead.asked(arrival.key, now)
         if refusal := self._refusal(arrival, now):
             return [refusal]
@@ -253,11 +253,7 @@ class Scheduler:
 
     def tick(self, now: float) -> list[Decision]:
         """Give up what is over its time."""
-        decisions: list[Decision] = []
-        while self._alarms and self._alarms[0][0] <= now:
-            _, id = heapq.heappop(self._alarms)
-            if job := self._jobs.get(id):
-                decisions += self._overdue(job, now)
+        decisions = self._expire(now)
         if self._hopeless(now):
             for id in [id for id, job in self._jobs.items() if job.worker is None]:
                 decisions.append(_no_worker(self._jobs[id].arrival))
@@ -274,8 +270,17 @@ class Scheduler:
 
     # Inside.
 
-    def _match(self, now: float) -> list[Decision]:
+    def _expire(self, now: float) -> list[Decision]:
         decisions: list[Decision] = []
+        while self._alarms and self._alarms[0][0] <= now:
+            _, id = heapq.heappop(self._alarms)
+            if job := self._jobs.get(id):
+                decisions += self._overdue(job, now)
+        return decisions
+
+    def _match(self, now: float) -> list[Decision]:
+        # First, for what is over its time must not be begun, though no tick has come since.
+        decisions = self._expire(now)
 
         def admits(key: str) -> bool:
             return self._admits(key, now)

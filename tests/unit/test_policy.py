@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The master's decisions: single rules by example, and what holds for any history in a small world."""
+"""The master's decisions: single rules by example, and what holds whatever is seen."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from qgsd.master import backoff
 from qgsd.master.policy import Drain, Kill, Start, decide
 from qgsd.master.snapshot import (
     ChildView,
     Limits,
     Role,
+    Slot,
     Snapshot,
     Stopping,
     Targets,
@@ -93,185 +92,147 @@ def test_graceful_stop_goes_from_the_clients_inwards() -> None:
 def test_quick_stop_ends_all_at_once() -> None:
     actions = decide(snapshot(child(1, "http"), child(2), TEMPLATE, stopping="quick"))
     assert [type(action) for action in actions] == [Kill, Kill, Kill]
+    killed = dataclasses.replace(child(1, "http"), killed_at=99.0)
+    assert decide(snapshot(killed, child(2), stopping="quick")) == [
+        Kill(2, "stopped", "the instance stops at once")
+    ]
 
 
-# Any history, in a world that obeys.
+def test_while_it_stops_nobody_is_started_and_who_takes_too_long_is_ended() -> None:
+    slow = child(1, "http", phase="draining", drained_at=69.0)
+    (kill,) = decide(snapshot(slow, child(2), TEMPLATE, http=2, worker=4, template=1, stopping="graceful"))
+    assert isinstance(kill, Kill)
+    assert (kill.key, kill.cause) == (1, "stop_timeout")
 
 
-@dataclass
-class World:
-    """Children do as they are told, with time between order and effect."""
+@pytest.mark.parametrize(
+    ("late", "on_time"),
+    [
+        ({"deadline": 98.9}, {"deadline": 99.0}),
+        ({"phase": "starting", "started_at": 39.9}, {"phase": "starting", "started_at": 40.0}),
+        ({"phase": "draining", "drained_at": 69.9}, {"phase": "draining", "drained_at": 70.0}),
+    ],
+)
+def test_a_bound_is_reached_when_it_is_passed(late: dict[str, object], on_time: dict[str, object]) -> None:
+    def kills(facts: dict[str, object]) -> list[int]:
+        seen = snapshot(TEMPLATE, child(1, **facts), template=1, worker=1)
+        return [action.key for action in decide(seen) if isinstance(action, Kill)]
 
-    now: float = 0.0
-    generation: int = 1
-    targets: dict[Role, int] = field(
-        default_factory=lambda: {"dispatcher": 1, "http": 1, "template": 1, "worker": 2}
+    assert kills(late) == [1]
+    assert kills(on_time) == []
+    assert kills(late | {"killed_at": 99.5}) == [], "once is enough"
+
+
+def test_who_is_killed_counts_no_more_in_the_same_decision() -> None:
+    surplus = child(1, slot=5, deadline=90.0)
+    (kill,) = decide(snapshot(TEMPLATE, child(2), surplus, template=1, worker=1))
+    assert isinstance(kill, Kill)
+    old, successor = child(1, generation=0), child(2, deadline=90.0)
+    (kill,) = decide(snapshot(TEMPLATE, old, successor, template=1, worker=1))
+    assert isinstance(kill, Kill)
+    assert kill.key == 2, "the old one goes on, for its successor is dead"
+
+
+def test_a_dying_child_keeps_its_slot_until_it_has_gone_or_hangs() -> None:
+    dying = child(1, "http", killed_at=99.0)
+    assert decide(snapshot(dying, http=1)) == []
+    assert decide(snapshot(dying, now=101.0, http=1)) == [Start("http", 0)]
+
+
+def test_who_drains_does_not_hold_up_the_next() -> None:
+    assert decide(snapshot(child(1, "http", phase="draining", drained_at=90.0), http=1)) == [Start("http", 0)]
+
+
+def test_successors_come_a_few_at_a_time() -> None:
+    old = [child(number, slot=number, generation=0) for number in range(8)]
+    seen = snapshot(TEMPLATE, *old, template=1, worker=8)
+    assert decide(seen) == [Start("worker", 0), Start("worker", 1)]
+    starting = child(100, slot=0, phase="starting", started_at=99.0)
+    assert decide(dataclasses.replace(seen, children=(*seen.children, starting))) == [Start("worker", 1)]
+
+
+def test_empty_slots_need_not_wait_for_successors() -> None:
+    old = [child(number, slot=number, generation=0) for number in range(4)]
+    actions = decide(snapshot(TEMPLATE, *old, template=1, worker=7))
+    assert actions == [Start("worker", slot) for slot in (0, 4, 5, 6)]
+
+
+def test_a_new_template_that_does_not_start_takes_nothing_away() -> None:
+    old_template = child(90, "template", generation=0)
+    new = child(91, "template", phase="starting", started_at=99.0)
+    workers = [child(number, slot=number, generation=0) for number in range(2)]
+    assert decide(snapshot(old_template, new, *workers, template=1, worker=2)) == []
+    assert decide(snapshot(old_template, new, workers[0], template=1, worker=2)) == [Start("worker", 1)]
+    failed = dataclasses.replace(
+        snapshot(old_template, *workers, template=1, worker=2), resting={("template", 0): 120.0}
     )
-    children: dict[int, ChildView] = field(default_factory=dict)
-    past: dict[tuple[Role, int], backoff.Record] = field(default_factory=dict)
-    resting: dict[tuple[Role, int], float] = field(default_factory=dict)
-    serial: int = 0
-
-    def snapshot(self, stopping: Stopping = "no") -> Snapshot:
-        targets = Targets(self.generation, dict(self.targets))
-        children = tuple(self.children.values())
-        return Snapshot(self.now, stopping, targets, LIMITS, children, dict(self.resting))
-
-    def act(self, stopping: Stopping = "no") -> int:
-        seen = self.snapshot(stopping)
-        actions = decide(seen)
-        assert actions == decide(seen), "the same snapshot, another decision"
-        for action in actions:
-            if isinstance(action, Drain) and stopping == "no":
-                self.judge_drain(self.children[action.key])
-            self.obey(action)
-        return len(actions)
-
-    def obey(self, action: Start | Drain | Kill) -> None:
-        match action:
-            case Start(role, slot):
-                assert self.resting.get((role, slot), 0.0) <= self.now, "a resting slot was started"
-                self.start(role, slot)
-            case Drain(key):
-                self.change(key, phase="draining", drained_at=self.now)
-            case Kill(key):
-                assert not self.is_healthy(self.children[key]), "a healthy child was killed"
-                del self.children[key]
-
-    def start(self, role: Role, slot: int) -> None:
-        generation = self.generation
-        if role == "worker":
-            ready = [
-                c.generation for c in self.children.values() if c.role == "template" and c.phase == "ready"
-            ]
-            assert ready, "a fork without a template"
-            generation = max(ready)
-        self.serial += 1
-        self.children[self.serial] = child(
-            self.serial, role, slot, generation=generation, phase="starting", started_at=self.now
-        )
-
-    def judge_drain(self, leaving: ChildView) -> None:
-        if leaving.slot >= self.targets.get(leaving.role, 0):
-            return
-        assert leaving.generation != self.generation, "a healthy child was drained"
-        successors = [
-            c for c in self.children.values()
-            if (c.role, c.slot) == (leaving.role, leaving.slot)
-            and (c.phase, c.generation) == ("ready", self.generation)
-        ]  # fmt: skip
-        assert successors, "a child was drained before its successor was ready"
-
-    def is_healthy(self, one: ChildView) -> bool:
-        overdue = one.deadline and self.now > one.deadline + LIMITS.kill_grace
-        late = one.phase == "starting" and self.now > one.started_at + LIMITS.start_timeout
-        slow = one.phase == "draining" and self.now > one.drained_at + LIMITS.stop_timeout
-        return not (overdue or late or slow)
-
-    def change(self, key: int, **facts: object) -> None:
-        self.children[key] = dataclasses.replace(self.children[key], **facts)  # type: ignore[arg-type]
-
-    def live(self, seconds: float) -> None:
-        """Time passes: what starts becomes ready, what drains goes."""
-        self.now += seconds
-        for key, one in list(self.children.items()):
-            if one.phase == "starting":
-                self.change(key, phase="ready")
-            elif one.phase == "draining":
-                del self.children[key]
+    assert decide(failed) == []
 
 
-class Supervision(RuleBasedStateMachine):
-    """Crashes, scaling and restarts in any order; left alone, everything comes right."""
+class Counted(ChildView):
+    """A child that counts how often it is looked at."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World()
+    looks = 0
 
-    @rule()
-    def decide(self) -> None:
-        self.world.act()
-
-    @rule(seconds=st.floats(0.01, 3.0))
-    def live(self, seconds: float) -> None:
-        self.world.live(seconds)
-
-    @rule(workers=st.integers(0, 9))
-    def scale(self, workers: int) -> None:
-        self.world.targets["worker"] = workers
-
-    @rule()
-    def restart(self) -> None:
-        self.world.generation += 1
-
-    @precondition(lambda self: self.world.children)
-    @rule(data=st.data())
-    def crash(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.world.children)))
-        dead = self.world.children.pop(key)
-        slot = (dead.role, dead.slot)
-        past = self.world.past.get(slot, backoff.Record())
-        self.world.past[slot] = backoff.after_crash(past, served=None)
-        self.world.resting[slot] = self.world.now + backoff.pause(self.world.past[slot], 30.0)
-
-    @precondition(lambda self: self.world.children)
-    @rule(data=st.data(), ago=st.floats(0.0, 5.0))
-    def overrun(self, data: st.DataObject, ago: float) -> None:
-        workers = [key for key, one in sorted(self.world.children.items()) if one.role == "worker"]
-        if workers:
-            key = data.draw(st.sampled_from(workers))
-            self.world.change(key, deadline=max(0.001, self.world.now - ago))
-
-    @invariant()
-    def successors_are_few(self) -> None:
-        children = self.world.children.values()
-        wanted = self.world.generation
-        workers = [one for one in children if one.role == "worker" and one.phase != "draining"]
-        outdated = {one.slot for one in workers if one.generation != wanted}
-        beside = [one for one in workers if one.generation == wanted and one.phase == "starting"]
-        beside = [one for one in beside if one.slot in outdated]
-        most = max(1, max(self.world.targets["worker"], 9) // 4)
-        assert len(beside) <= most
-
-    def teardown(self) -> None:
-        world = self.world
-        for key, one in list(world.children.items()):
-            world.change(key, deadline=0.0) if one.deadline else None
-        for _ in range(60):
-            if not world.act() and all(one.phase == "ready" for one in world.children.values()):
-                break
-            world.live(1.0)
-        # A slot may have to rest first.
-        world.now += 31.0
-        for _ in range(30):
-            world.act()
-            world.live(1.0)
-        filled = sorted((one.role, one.slot) for one in world.children.values())
-        assert filled == sorted(
-            (role, slot) for role, count in world.targets.items() for slot in range(count)
-        )
-        assert {one.generation for one in world.children.values()} <= {world.generation}
-        self.stop()
-
-    def stop(self) -> None:
-        for _ in range(10):
-            self.world.act("graceful")
-            self.world.live(1.0)
-        assert not self.world.children
+    def __getattribute__(self, name: str) -> object:
+        Counted.looks += 1
+        return super().__getattribute__(name)
 
 
-Supervision.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
-TestSupervision = Supervision.TestCase
+def _looks(workers: int, **facts: object) -> int:
+    """How often a decision looks at a child, with so many workers; busy, for they are all being replaced."""
+    Counted.looks = 0
+    many = [Counted(number, "worker", number, 0, "ready", 0.0, **facts) for number in range(workers)]  # type: ignore[arg-type]
+    fresh = [Counted(workers + n, "worker", n, 1, "starting", 99.0) for n in range(workers // 8)]
+    actions = decide(snapshot(TEMPLATE, *many, *fresh, template=1, worker=workers * 3 // 4))
+    assert len(actions) >= workers // 4, "a decision with nothing to do costs nothing"
+    return Counted.looks
 
 
-@given(served=st.lists(st.one_of(st.none(), st.floats(0.0, 100.0)), max_size=50))
-def test_the_pause_grows_to_its_bound_and_ends_with_good_service(served: list[float | None]) -> None:
-    record = backoff.Record()
-    for seconds in served:
-        before = backoff.pause(record, 30.0)
-        record = backoff.after_crash(record, served=seconds)
-        after = backoff.pause(record, 30.0)
-        if seconds is not None and seconds >= backoff.GOOD_SERVICE:
-            assert after == 0.0
-        else:
-            assert before <= after <= 30.0
+@pytest.mark.parametrize("facts", [{}, {"retiring": "too large"}, {"deadline": 1.0}])
+def test_the_cost_grows_with_the_number_of_children_and_no_more(facts: dict[str, object]) -> None:
+    small, large = _looks(64, **facts), _looks(1024, **facts)
+    assert small > 64
+    assert large <= 16 * small * 1.1
+
+
+@given(
+    st.lists(
+        st.builds(
+            ChildView,
+            key=st.integers(1, 1000),
+            role=st.sampled_from(["template", "dispatcher", "http", "worker"]),
+            slot=st.integers(0, 4),
+            generation=st.integers(0, 2),
+            phase=st.sampled_from(["starting", "ready", "draining"]),
+            started_at=st.sampled_from([1.0, 39.0, 99.0]),
+            drained_at=st.sampled_from([1.0, 69.0, 99.0]),
+            deadline=st.sampled_from([0.0, 98.0, 200.0]),
+            killed_at=st.sampled_from([0.0, 0.0, 50.0, 99.0]),
+            retiring=st.sampled_from(["", "", "too large"]),
+        ),
+        max_size=12,
+        unique_by=lambda one: one.key,
+    ),
+    st.sampled_from(["no", "graceful", "quick"]),
+    st.dictionaries(st.tuples(st.just("worker"), st.integers(0, 3)), st.sampled_from([50.0, 150.0])),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_seen_the_decision_makes_sense(
+    children: list[ChildView], stopping: Stopping, resting: dict[Slot, float]
+) -> None:
+    seen = dataclasses.replace(
+        snapshot(*children, stopping=stopping, template=1, dispatcher=1, http=2, worker=3), resting=resting
+    )
+    actions = decide(seen)
+    assert actions == decide(seen)
+    ended = [action.key for action in actions if isinstance(action, Drain | Kill)]
+    assert len(ended) == len(set(ended))
+    untouched = {one.key for one in children if not one.killed_at}
+    assert set(ended) <= untouched
+    started = [(action.role, action.slot) for action in actions if isinstance(action, Start)]
+    assert len(started) == len(set(started))
+    assert not started or stopping == "no"
+    assert all(resting.get(slot, 0.0) <= seen.now for slot in started)
+    if stopping == "quick":
+        assert set(ended) == untouched

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The scheduler: single rules by example, and the promises for any history by a state machine."""
+"""The scheduler: single rules by example, and fairness for any order of requests."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
 
-from hypothesis import settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from qgsd.proxy.decisions import (
     Arrival,
@@ -24,7 +24,7 @@ from qgsd.proxy.decisions import (
     Retry,
     Tripped,
 )
-from qgsd.proxy.scheduler import MAX_ATTEMPTS, MAX_UNLUCKY_ATTEMPTS, Scheduler
+from qgsd.proxy.scheduler import MAX_UNLUCKY_ATTEMPTS, Scheduler
 
 LIMITS = Limits(max_queue=5, queue_timeout=10.0, worker_grace=5.0, breaker_timeouts=2, breaker_pause=8.0)
 
@@ -130,6 +130,33 @@ def test_a_retry_comes_before_what_waits() -> None:
     two.arrived(arrival("2", "b"), 0.0)
     two.lost(b"w1", 1.0, "SIGSEGV")
     assert dispatched(two.joined(b"w2", 1.0)) == ["1"]
+
+
+def test_a_retry_waits_as_long_as_its_deadline_lets_it() -> None:
+    one = scheduler(b"w1", b"w2")
+    for id in ("1", "2"):
+        one.arrived(arrival(id), 0.0)
+    assert [type(decision) for decision in one.lost(b"w2", 1.0, "SIGSEGV")] == [Retry]
+    assert one.tick(19.0) == []
+    assert dispatched(one.finished(b"w1", "2", 19.5)) == ["1"]
+
+
+def test_the_workforce_is_counted_right_however_workers_go() -> None:
+    many = scheduler(*[b"w%d" % number for number in range(5)])
+    for number in range(3):
+        many.arrived(arrival(str(number)), 0.0)
+    busy = [worker for number in range(3) if (worker := many.worker_of(str(number)))]
+    for worker, left in zip(busy, (4, 3, 2), strict=True):
+        many.leaving(worker, 1.0)
+        many.leaving(worker, 1.0)
+        assert many.workers == left
+    many.lost(busy[0], 2.0, "SIGSEGV", own_fault=False)
+    many.finished(busy[1], "1", 2.0)
+    assert many.workers == 2
+    many.lost(busy[2], 2.0, "SIGSEGV", own_fault=False)
+    for worker in many.worker_names():
+        many.lost(worker, 3.0, "SIGKILL", own_fault=False)
+    assert many.workers == 0
 
 
 def test_a_request_that_kills_twice_is_not_run_again_until_its_time_is_over() -> None:
@@ -265,158 +292,93 @@ def test_closing_gives_back_what_waits() -> None:
     assert one.arrived(arrival("3"), 1.0) == [GiveBack(b"http", "3")]
 
 
-class History(RuleBasedStateMachine):
-    """Any order of events; a model beside it knows who has which request and which have ended."""
-
-    requests = Bundle("requests")
-    workers = Bundle("workers")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.serial = 0
-        self.ended: Counter[str] = Counter()
-        self.known: dict[str, Arrival] = {}
-        self.deadlines: dict[str, float] = {}
-        self.attempts: Counter[str] = Counter()
-        self.kills: Counter[str] = Counter()
-        self.running: dict[bytes, str] = {}
-        self.started: set[str] = set()
-        self.gone: set[bytes] = set()
-
-    @initialize(queue=st.integers(1, 6))
-    def begin(self, queue: int) -> None:
-        self.max_queue = queue
-        self.scheduler = Scheduler(Limits(queue, 10.0, 5.0), self.now)
-        self.closed = False
-
-    def take(self, decisions: list[Decision]) -> None:
-        for decision in decisions:
-            match decision:
-                case Dispatch(worker, id, queued, remaining, attempt):
-                    assert worker not in self.running, "two requests at one worker"
-                    assert worker not in self.gone, "a request for a worker that has gone"
-                    assert not self.ended[id], "a request that has ended"
-                    assert self.deadlines[id] > self.now, "a request that is over its deadline"
-                    assert not self.closed, "a request was started while closing"
-                    assert queued >= 0
-                    assert remaining >= 0
-                    self.attempts[id] += 1
-                    assert attempt == self.attempts[id] <= MAX_UNLUCKY_ATTEMPTS
-                    assert self.kills[id] < MAX_ATTEMPTS, "a request that had killed twice was run again"
-                    self.running[worker] = id
-                case Fail(_, id) | GiveBack(_, id) | Forget(id):
-                    self.ended[id] += 1
-                case Retry(id):
-                    assert self.known[id].idempotent, "a write was tried again"
-                    assert id not in self.started, "half an answer was begun anew"
-                case Release(worker):
-                    assert worker not in self.running
-                    self.gone.add(worker)
-
-    @rule(
-        target=requests,
-        key=st.sampled_from("abc"),
-        idempotent=st.booleans(),
-        timeout=st.floats(1.0, 30.0),
-        depth=st.sampled_from([0, 0, 0, 1, 2]),
-    )
-    def arrive(self, key: str, idempotent: bool, timeout: float, depth: int) -> str:
-        self.serial += 1
-        id = str(self.serial)
-        peer = b"http%d" % (self.serial % 2)
-        self.known[id] = Arrival(id, peer, key, idempotent, timeout, f"{key}{self.serial % 4}", depth=depth)
-        self.deadlines[id] = self.now + timeout
-        self.take(self.scheduler.arrived(self.known[id], self.now))
-        return id
-
-    @rule(target=workers, reserve=st.booleans())
-    def join(self, reserve: bool) -> bytes:
-        if self.closed:
-            return multiple()
-        self.serial += 1
-        worker = b"worker%d" % self.serial
-        self.take(self.scheduler.joined(worker, self.now, reserve=reserve))
-        return worker
-
-    @rule(worker=workers)
-    def leave(self, worker: bytes) -> None:
-        self.take(self.scheduler.leaving(worker, self.now))
-
-    @rule(worker=workers)
-    def answer(self, worker: bytes) -> None:
-        id = self.running.get(worker)
-        if id is None:
-            return
-        peer = self.scheduler.answering(worker, id)
-        assert (peer is None) == bool(self.ended[id])
-        if peer is not None:
-            assert peer == self.known[id].peer
-            self.started.add(id)
-
-    @rule(worker=workers)
-    def finish(self, worker: bytes) -> None:
-        id = self.running.pop(worker, None)
-        if id is None:
-            return
-        if not self.ended[id]:
-            self.ended[id] += 1
-        self.take(self.scheduler.finished(worker, id, self.now))
-
-    @rule(worker=consumes(workers), own_fault=st.booleans())
-    def lose(self, worker: bytes, own_fault: bool) -> None:
-        id = self.running.pop(worker, None)
-        if id is not None:
-            self.kills[id] += own_fault
-        self.gone.add(worker)
-        self.take(self.scheduler.lost(worker, self.now, "SIGSEGV", own_fault=own_fault))
-
-    @rule(id=requests)
-    def cancel(self, id: str) -> None:
-        self.take(self.scheduler.cancelled(id))
-
-    @rule(peer=st.sampled_from([b"http0", b"http1"]))
-    def lose_peer(self, peer: bytes) -> None:
-        self.take(self.scheduler.peer_gone(peer))
-
-    @rule(seconds=st.floats(0.0, 12.0))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.take(self.scheduler.tick(self.now))
-        alarm = self.scheduler.next_alarm()
-        assert alarm is None or alarm > self.now, "something due was left undone"
-
-    @rule()
-    def close(self) -> None:
-        self.closed = True
-        self.take(self.scheduler.close())
-
-    @invariant()
-    def each_ends_at_most_once(self) -> None:
-        assert all(count <= 1 for count in self.ended.values())
-
-    @invariant()
-    def the_queue_is_bounded(self) -> None:
-        if not hasattr(self, "scheduler"):
-            return
-        retried = sum(self.attempts[id] > 0 for id in self.known)
-        assert 0 <= self.scheduler.waiting <= self.max_queue + retried
-
-    def teardown(self) -> None:
-        """With workers that do their work, every request ends exactly once and nothing remains."""
-        if not hasattr(self, "scheduler"):
-            return
-        self.now += 100.0
-        self.take(self.scheduler.tick(self.now))
-        for worker in list(self.running):
-            self.finish(worker)
-        assert {id for id in self.known if self.ended[id] != 1} == set()
-        assert self.scheduler.waiting == 0
-        assert not any(self.scheduler.is_open(id) for id in self.known)
-        for worker in self.scheduler.worker_names():
-            self.take(self.scheduler.leaving(worker, self.now))
-        assert self.scheduler.at_rest
+@pytest.mark.parametrize("event", ["joined", "finished", "leaving", "lost", "arrived", "late"])
+def test_what_is_over_its_time_is_not_begun_though_no_tick_came(event: str) -> None:
+    one = scheduler(b"w")
+    running = "" if event == "joined" else "0"
+    if running:
+        one.arrived(arrival(running, timeout=100.0), 0.0)
+    else:
+        one.leaving(b"w", 0.0)
+    one.arrived(arrival("1", idempotent=False), 0.0)
+    later = {
+        "joined": lambda: one.joined(b"w2", 10.0),
+        "finished": lambda: one.finished(b"w", "0", 10.0),
+        "leaving": lambda: [*one.leaving(b"w", 10.0), *one.finished(b"w", "0", 10.0)],
+        "lost": lambda: [*one.joined(b"w2", 10.0), *one.lost(b"w", 10.0, "SIGSEGV")],
+        "arrived": lambda: one.arrived(arrival("2", timeout=50.0), 10.0),
+        "late": lambda: one.arrived(arrival("2", timeout=0.0), 10.0),
+    }[event]()
+    assert [d.status for d in later if isinstance(d, Fail) and d.id == "1"] in ([503], [504])
+    assert not {"1"} & set(dispatched(later))
+    assert not one.is_open("1")
+    assert event != "late" or not one.is_open("2")
 
 
-History.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
-TestHistory = History.TestCase
+# Fairness.
+
+STEPS = st.lists(st.sampled_from([*"aaaabbcd", None, None, None]), min_size=10, max_size=80)
+
+
+@given(STEPS, st.integers(1, 3))
+@settings(max_examples=200, deadline=None)
+def test_no_key_is_served_twice_while_another_waits(steps: list[str | None], workers: int) -> None:
+    """`None` finishes a request. With a share as large as the workforce only turns decide."""
+    fair = Scheduler(Limits(1000, 1e6, 1e6, share=workers), 0.0)
+    for number in range(workers):
+        fair.joined(b"w%d" % number, 0.0)
+    waiting: Counter[str] = Counter()
+    passed: dict[str, Counter[str]] = {}
+    running: list[Dispatch] = []
+    for number, key in enumerate([*steps, *[None] * len(steps)]):
+        if key is not None:
+            waiting[key] += 1
+            passed.setdefault(key, Counter())
+            decisions = fair.arrived(Arrival(f"{key}{number}", b"h", key, True, 1e6), 0.0)
+        elif running:
+            done = running.pop(0)
+            decisions = fair.finished(done.worker, done.id, 0.0)
+        else:
+            continue
+        for sent in decisions:
+            assert isinstance(sent, Dispatch)
+            running.append(sent)
+            served = sent.id[0]
+            waiting[served] -= 1
+            passed[served] = Counter()
+            for other in +waiting:
+                if other != served:
+                    passed[other][served] += 1
+                    assert passed[other][served] <= 1, f"{served} was served twice while {other} waited"
+    assert sum(waiting.values()) == 0, "all are served in the end"
+    assert fair.waiting == 0
+
+
+@given(st.lists(st.sampled_from("ab"), min_size=1, max_size=40))
+@settings(deadline=None)
+def test_within_a_key_the_first_comes_first(keys: list[str]) -> None:
+    one = Scheduler(Limits(1000, 1e6, 1e6), 0.0)
+    for number, key in enumerate(keys):
+        one.arrived(Arrival(f"{key}{number}", b"h", key, True, 1e6), 0.0)
+    (sent,) = one.joined(b"w", 1.0)
+    order: list[str] = []
+    while isinstance(sent, Dispatch):
+        order.append(sent.id)
+        sent = next(iter(one.finished(b"w", sent.id, 1.0)), Forget(""))
+    for key in "ab":
+        mine = [id for id in order if id[0] == key]
+        assert mine == [f"{key}{number}" for number, said in enumerate(keys) if said == key]
+
+
+def test_a_worker_that_runs_for_nobody_does_not_answer_a_later_request_of_that_name() -> None:
+    one = Scheduler(Limits(10, 100.0, 100.0, share=2), 0.0)
+    one.joined(b"old", 0.0)
+    again = Arrival("1", b"h", "k", True, 50.0)
+    one.arrived(again, 0.0)
+    one.cancelled("1")
+    one.joined(b"new", 0.0)
+    assert one.arrived(again, 1.0) == [Dispatch(b"new", "1", 0.0, 50.0, 1)]
+    assert one.answering(b"old", "1") is None
+    assert one.finished(b"old", "1", 2.0) == []
+    assert one.worker_of("1") == b"new"
+    assert one.answering(b"new", "1") == b"h"

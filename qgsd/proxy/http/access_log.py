@@ -48,7 +48,7 @@ def line(handler: RequestHandler, now: float) -> str:
 def _details(handler: ServiceHandler) -> str:
     timing: Timing = handler.details.get("timing") or Timing()
     worker = _quoted(handler.details.get("worker", "-"))
-    failure = f" error={handler.failure}" if handler.failure else ""
+    failure = f" error={_quoted(handler.failure)}" if handler.failure else ""
     return (
         f" queue={timing.queue:.3f} load={timing.load:.3f} render={timing.render:.3f}"
         f" worker={worker} id={handler.request_id}{failure}"
@@ -60,6 +60,8 @@ def open_access_log(settings: Settings) -> Callable[[RequestHandler], None]:
     target = _handler(settings)
     access = logging.getLogger("qgsd.access")
     access.propagate = False
+    # Whatever `logging.level` says of qgsd's own messages.
+    access.setLevel(logging.INFO)
     access.handlers = [target] if target else []
     if target is None:
         return lambda handler: None

@@ -12,12 +12,16 @@ import msgspec
 _OGC_CODES = {"no_map": "MissingParameterValue", "bad_map": "InvalidParameterValue"}
 
 
-# What XML cannot say, and what UTF-8 cannot.
+# What XML cannot say, not even escaped.
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def _speakable(text: str) -> str:
     return _UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 class HttpError(Exception):
@@ -45,6 +49,6 @@ def as_ogc_report(code: str, message: str) -> tuple[str, bytes]:
 
 def as_json(code: str, message: str, request_id: str) -> tuple[str, bytes]:
     """Content type and body of `{"error": {"code", "message"}, "request_id"}`."""
-    told = {"code": code, "message": message.encode(errors="replace").decode()}
+    told = {"code": _encodable(code), "message": _encodable(message)}
     body = msgspec.json.encode({"error": told, "request_id": request_id})
     return "application/json", body + b"\n"

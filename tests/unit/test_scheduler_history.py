@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The scheduler's promises for any history: a model beside it knows who has which request, and why.
+
+Events may come long after something was due: the dispatcher's next tick is never quite on time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import ClassVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from qgsd.proxy.decisions import (
+    Arrival,
+    Decision,
+    Dispatch,
+    Fail,
+    Forget,
+    GiveBack,
+    Limits,
+    Quarantined,
+    Release,
+    Retry,
+    Tripped,
+)
+from qgsd.proxy.scheduler import MAX_ATTEMPTS, MAX_UNLUCKY_ATTEMPTS, Scheduler
+
+QUEUE_TIMEOUT, GRACE = 10.0, 5.0
+
+
+@dataclasses.dataclass
+class Known:
+    """What the model knows of a request."""
+
+    arrival: Arrival
+    at: float
+    attempts: int = 0
+    started: bool = False
+    worker: bytes | None = None
+    ends: int = 0
+
+    @property
+    def deadline(self) -> float:
+        return self.at + self.arrival.timeout
+
+    @property
+    def due(self) -> float:
+        """When it has to be given up if nothing happens."""
+        first_wait = self.worker is None and not self.attempts
+        return min(self.deadline, self.at + QUEUE_TIMEOUT) if first_wait else self.deadline
+
+
+@dataclasses.dataclass
+class Model:
+    """The world as the dispatcher's peers see it; it refuses what must not be decided."""
+
+    now: float = 0.0
+    known: dict[str, Known] = dataclasses.field(default_factory=dict)
+    running: dict[bytes, str] = dataclasses.field(default_factory=dict)
+    idle: set[bytes] = dataclasses.field(default_factory=set)
+    leaving: set[bytes] = dataclasses.field(default_factory=set)
+    tripped: set[str] = dataclasses.field(default_factory=set)
+    poisonous: set[str] = dataclasses.field(default_factory=set)
+    kills: Counter[str] = dataclasses.field(default_factory=Counter)
+    workerless_since: float | None = 0.0
+    lost: tuple[bytes, str] | None = None
+    closed: bool = False
+    seen: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    @property
+    def workers(self) -> set[bytes]:
+        return self.idle | set(self.running)
+
+    def waiting(self) -> set[str]:
+        return {id for id, one in self.known.items() if not one.ends and one.worker is None}
+
+    def open(self, id: str) -> Known:
+        one = self.known[id]
+        assert not one.ends, f"{id} had ended"
+        return one
+
+    def take(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            self.seen[getattr(decision, "code", type(decision).__name__)] += 1
+            match decision:
+                case Dispatch():
+                    self.dispatch(decision)
+                case Fail():
+                    self.fail(decision)
+                case GiveBack(peer, id):
+                    assert self.closed
+                    assert self.open(id).worker is None or self.lost == (self.open(id).worker, id)
+                    assert not self.open(id).started
+                    assert self.end(id) == peer
+                case Forget(id):
+                    self.end(id)
+                case Retry(id, key, worker):
+                    self.retry(self.open(id), key, worker)
+                case Release(worker):
+                    assert worker not in self.running, "released while it works"
+                    assert worker in self.leaving or worker not in self.idle, "released without asking"
+                    self.remove(worker)
+                case Quarantined(id, print, key):
+                    assert self.kills[print] >= MAX_ATTEMPTS
+                    assert (print, key) == (self.known[id].arrival.fingerprint, self.known[id].arrival.key)
+                    self.poisonous.add(print)
+                case Tripped(key, pause):
+                    (self.tripped.add if pause else self.tripped.discard)(key)
+
+    def dispatch(self, sent: Dispatch) -> None:
+        one = self.open(sent.id)
+        assert one.worker is None, "it is at a worker already"
+        assert sent.worker in self.idle, "that worker has gone, goes, or has a request"
+        assert not self.closed, "a request was begun while closing"
+        assert one.due > self.now, "a request that is over its time was begun"
+        assert (sent.queued, sent.remaining) == (self.now - one.at, one.deadline - self.now)
+        one.attempts += 1
+        assert sent.attempt == one.attempts <= MAX_UNLUCKY_ATTEMPTS
+        assert self.kills[sent.id] < MAX_ATTEMPTS, "a request that had killed twice was run again"
+        one.worker = sent.worker
+        self.idle.remove(sent.worker)
+        self.running[sent.worker] = sent.id
+
+    def retry(self, one: Known, key: str, worker: bytes) -> None:
+        assert self.lost == (worker, one.arrival.id), "its worker was not lost"
+        assert one.arrival.key == key
+        assert one.arrival.idempotent, "a write was tried again"
+        assert not one.started, "half an answer was begun anew"
+        assert not self.closed
+        one.worker = None
+
+    def fail(self, failure: Fail) -> None:
+        one = self.open(failure.id)
+        reasons = {
+            "no_worker": (503, self.is_hopeless(one)),
+            "queue_full": (503, not one.attempts),
+            "queue_timeout": (504, one.worker is None and self.now >= one.due),
+            "timeout": (504, one.worker is not None and self.now >= one.deadline),
+            "worker_lost": (500, self.lost == (one.worker, failure.id)),
+            "quarantined": (500, one.arrival.fingerprint in self.poisonous),
+            "project_unavailable": (503, one.arrival.key in self.tripped),
+        }
+        status, justified = reasons[failure.code]
+        assert failure.status == status
+        assert justified, f"{failure} without a cause"
+        assert failure.message
+        assert self.end(failure.id) == failure.peer
+
+    def is_hopeless(self, one: Known) -> bool:
+        since = self.workerless_since
+        return since is not None and (self.now - since >= GRACE or self.now >= one.due)
+
+    def end(self, id: str) -> bytes:
+        one = self.open(id)
+        one.ends += 1
+        return one.arrival.peer
+
+    def remove(self, worker: bytes) -> None:
+        self.idle.discard(worker)
+        self.leaving.discard(worker)
+        self.running.pop(worker, None)
+        if not self.workers and self.workerless_since is None:
+            self.workerless_since = self.now
+
+
+SELDOM = st.sampled_from([False, False, False, True])
+
+
+class History(RuleBasedStateMachine):
+    """Any order of events."""
+
+    requests = Bundle("requests")
+    workers = Bundle("workers")
+    total: ClassVar[Counter[str]] = Counter()
+
+    @initialize(target=workers, queue=st.integers(1, 9), share=st.integers(0, 2), workers=st.integers(0, 4))
+    def begin(self, queue: int, share: int, workers: int) -> object:
+        self.model = Model(seen=self.total)
+        self.limits = Limits(queue, QUEUE_TIMEOUT, GRACE, share=share, breaker_timeouts=1, breaker_pause=20.0)
+        self.scheduler = Scheduler(self.limits, 0.0)
+        self.serial = 0
+        return multiple(*[self.join(False) for _ in range(workers)])
+
+    @rule(
+        target=requests,
+        key=st.sampled_from("abc"),
+        idempotent=st.sampled_from([True, True, False]),
+        timeout=st.sampled_from([0.0, 0.5]) | st.floats(1.0, 30.0),
+        depth=st.sampled_from([0, 0, 0, 1, 2]),
+        print=st.integers(0, 3),
+    )
+    def arrive(self, key: str, idempotent: bool, timeout: float, depth: int, print: int) -> str:
+        self.serial += 1
+        id, peer = f"r{self.serial}", b"http%d" % (self.serial % 2)
+        arrival = Arrival(id, peer, key, idempotent, timeout, f"{key}{print}", depth=depth)
+        before = len(self.model.waiting())
+        self.model.known[id] = Known(arrival, self.model.now)
+        decisions = self.scheduler.arrived(arrival, self.model.now)
+        self.model.take(decisions)
+        assert len(self.model.waiting()) <= max(before, self.limits.max_queue), "the queue is not bounded"
+        refused = any(isinstance(one, Fail) and (one.id, one.code) == (id, "queue_full") for one in decisions)
+        assert not refused or before >= self.limits.max_queue
+        return id
+
+    @rule(target=requests, keys=st.lists(st.sampled_from("ab"), min_size=2, max_size=5))
+    def arrive_together(self, keys: list[str]) -> object:
+        return multiple(*[self.arrive(key, True, 20.0, 0, place) for place, key in enumerate(keys)])
+
+    @rule(id=requests)
+    def arrive_twice(self, id: str) -> None:
+        if self.scheduler.is_open(id):
+            assert self.scheduler.arrived(self.model.known[id].arrival, self.model.now) == []
+
+    @rule(target=workers, reserve=st.sampled_from([False, False, True]))
+    def join(self, reserve: bool) -> bytes:
+        if self.model.closed:
+            return multiple()
+        self.serial += 1
+        worker = b"worker%d" % self.serial
+        self.model.idle.add(worker)
+        self.model.workerless_since = None
+        self.model.take(self.scheduler.joined(worker, self.model.now, reserve=reserve))
+        assert self.scheduler.joined(worker, self.model.now) == [], "joined twice"
+        return worker
+
+    @rule(worker=workers, sure=SELDOM)
+    def leave(self, worker: bytes, sure: bool) -> None:
+        if not sure:
+            return
+        self.model.leaving.add(worker)
+        was_idle = worker in self.model.idle
+        self.model.idle.discard(worker)
+        decisions = self.scheduler.leaving(worker, self.model.now)
+        assert (Release(worker) in decisions) == (was_idle or worker not in self.model.running)
+        self.model.take(decisions)
+
+    @rule(worker=workers)
+    def answer(self, worker: bytes) -> None:
+        id = self.model.running.get(worker)
+        if id is None:
+            assert self.scheduler.answering(worker, "r1") is None
+            return
+        one = self.model.known[id]
+        assert self.scheduler.answering(worker, id) == (None if one.ends else one.arrival.peer)
+        one.started = one.started or not one.ends
+
+    @rule(worker=workers)
+    def finish(self, worker: bytes) -> None:
+        id = self.model.running.pop(worker, None)
+        if id is None:
+            assert self.scheduler.finished(worker, "r1", self.model.now) == []
+            return
+        if not self.model.known[id].ends:
+            self.model.end(id)
+            self.model.kills[self.model.known[id].arrival.fingerprint] *= 0
+        if worker not in self.model.leaving:
+            self.model.idle.add(worker)
+        self.model.take(self.scheduler.finished(worker, id, self.model.now))
+
+    @rule(worker=consumes(workers), own_fault=st.booleans())
+    def lose(self, worker: bytes, own_fault: bool) -> None:
+        model = self.model
+        id = model.running.get(worker)
+        if id is not None and not model.known[id].ends:
+            model.lost = worker, id
+            for mark in (id, model.known[id].arrival.fingerprint):
+                model.kills[mark] += own_fault
+        model.remove(worker)
+        model.take(self.scheduler.lost(worker, model.now, "SIGSEGV", own_fault=own_fault))
+        model.lost = None
+        assert self.scheduler.lost(worker, model.now, "again") == []
+
+    @rule(id=requests, sure=SELDOM)
+    def cancel(self, id: str, sure: bool) -> None:
+        if not sure:
+            return
+        expected = [] if self.model.known[id].ends else [Forget(id)]
+        decisions = self.scheduler.cancelled(id)
+        assert decisions == expected
+        self.model.take(decisions)
+
+    @rule(peer=st.sampled_from([b"http0", b"http1"]), sure=SELDOM)
+    def lose_peer(self, peer: bytes, sure: bool) -> None:
+        if not sure:
+            return
+        theirs = {id for id, one in self.model.known.items() if one.arrival.peer == peer and not one.ends}
+        decisions = self.scheduler.peer_gone(peer)
+        assert {decision.id for decision in decisions if isinstance(decision, Forget)} == theirs
+        self.model.take(decisions)
+
+    @rule(seconds=st.floats(0.0, 2.0) | st.floats(0.0, 12.0))
+    def wait(self, seconds: float) -> None:
+        self.model.now += seconds
+
+    @rule()
+    def tick(self) -> None:
+        model = self.model
+        model.take(self.scheduler.tick(model.now))
+        due = [one.due for one in model.known.values() if not one.ends]
+        assert all(when > model.now for when in due), "something due was left undone"
+        alarm = self.scheduler.next_alarm()
+        assert alarm is None or alarm > model.now, "the alarm would ring for nothing"
+        assert not due or (alarm is not None and alarm <= min(due)), "the alarm would ring too late"
+
+    @rule(queue=st.integers(1, 6))
+    def change_limits(self, queue: int) -> None:
+        self.limits = dataclasses.replace(self.limits, max_queue=queue)
+        self.scheduler.limit(self.limits)
+
+    @rule(sure=SELDOM, really=SELDOM)
+    def close(self, sure: bool, really: bool) -> None:
+        if sure and really:
+            self.model.closed = True
+            self.model.take(self.scheduler.close())
+            assert self.model.waiting() == set()
+
+    @invariant()
+    def the_scheduler_knows_what_the_model_knows(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        model, scheduler = self.model, self.scheduler
+        assert scheduler.waiting == len(model.waiting())
+        assert set(scheduler.worker_names()) == model.workers
+        assert scheduler.workers == len(model.workers - model.leaving)
+        for id, one in model.known.items():
+            assert one.ends <= 1
+            assert scheduler.is_open(id) == (not one.ends)
+            assert scheduler.worker_of(id) == (None if one.ends else one.worker)
+
+    @invariant()
+    def nobody_waits_while_nobody_works(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        model = self.model
+        usable = scheduler_slots(self.scheduler) if not model.running else 0
+        late = [id for id in model.waiting() if model.known[id].due <= model.now]
+        assert not usable or not model.waiting() or late, "work and workers, and nothing happens"
+
+    def teardown(self) -> None:
+        """With workers that do their work, every request ends exactly once and nothing remains."""
+        if not hasattr(self, "model"):
+            return
+        self.model.now += 100.0
+        self.tick()
+        for worker in list(self.model.running):
+            self.finish(worker)
+        assert {id for id, one in self.model.known.items() if one.ends != 1} == set()
+        for worker in self.scheduler.worker_names():
+            self.leave(worker, True)
+        assert self.scheduler.at_rest
+        assert remains(self.scheduler) == {}
+
+
+def scheduler_slots(scheduler: Scheduler) -> int:
+    """Workers that any request may have."""
+    return sum(not worker.reserve and not worker.leaving for worker in scheduler._workers.values())
+
+
+def remains(scheduler: Scheduler) -> dict[str, object]:
+    """What a scheduler at rest should not hold any more, looked for in all it has."""
+    scheduler.next_alarm()
+    held: dict[str, object] = {
+        name: value
+        for name, value in vars(scheduler).items()
+        if isinstance(value, dict | list | set | int) and not isinstance(value, bool)
+    }
+    held["turns"], held["nested"] = scheduler._turns.lines, scheduler._nested.lines
+    held["occupied"] = scheduler._bulkhead._occupied
+    held["_depths"] = {depth: count for depth, count in scheduler._depths.items() if count}
+    return {name: value for name, value in held.items() if value}
+
+
+def test_any_history_keeps_the_promises() -> None:
+    History.total.clear()
+    run_state_machine_as_test(
+        History, settings=settings(max_examples=400, stateful_step_count=40, deadline=None)
+    )
+    common = {
+        "Dispatch", "Retry", "Release", "Forget", "GiveBack", "Tripped", "Reinforce",
+        "no_worker", "queue_full", "queue_timeout", "timeout", "worker_lost", "project_unavailable",
+    }  # fmt: skip
+    assert common - set(History.total) == set(), "these never happened: the histories are too tame"
