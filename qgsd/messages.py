@@ -46,7 +46,8 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     `project` is the canonical MAP, the key of fairness and affinity. `timeout` is
     in seconds from the moment of sending. `idempotent`: may be run again on
     another worker after a crash. Requests of one `fingerprint` are the same request.
-    `depth` is how many requests of this server wait for it (a project that shows a map of its own server).
+    `depth` is how many requests of this server wait for it (a project that shows a map of its own server),
+    `parent` the id of the nearest of them.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     timeout: float
     fingerprint: str = ""
     depth: int = 0
+    parent: str = ""
 
 
 class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
@@ -72,6 +74,13 @@ class Hold(Struct, frozen=True, array_like=True, tag="hold"):
     """The client reads so slowly that nothing more of this answer can be kept: the worker must pause."""
 
     id: str
+
+
+class Looped(Struct, frozen=True, array_like=True, tag="looped"):
+    """This request, and what waits for it, asks this server for itself in a loop: answer them so."""
+
+    id: str
+    message: str
 
 
 class Resume(Struct, frozen=True, array_like=True, tag="resume"):
@@ -207,7 +216,7 @@ class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
     own_fault: bool = True
 
 
-FromHttp = Attach | Detach | Request | Cancel | Hold | Resume
+FromHttp = Attach | Detach | Request | Cancel | Hold | Resume | Looped
 ToHttp = Failure | HandBack | Workforce | Moving | Answer | Chunk | End
 FromWorker = Join | Leave | Answer | Chunk | End | Failure | WorkerLost
 ToWorker = Welcome | Assignment | Dismiss | Moving | Hold | Resume

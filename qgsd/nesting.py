@@ -4,25 +4,40 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 COOKIE = "qgsd_nested"
 
 
-def mark(token: str, depth: int) -> str:
-    """The cookie's value: the instance's secret, and the depth of the request being served."""
-    return f"{token}.{depth}"
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from: the one that waits for it (`parent`), `depth` of them in all."""
+
+    depth: int = 0
+    parent: str = ""
 
 
-def depth_of(value: str | None, token: str) -> int:
-    """The depth of a request that carries this cookie: 0 without a valid mark.
+def mark(token: str, depth: int, id: str) -> str:
+    """The cookie's value: the instance's secret, and depth and id of the request being served."""
+    return f"{token}/{depth}/{id}"
 
-    >>> depth_of(mark("secret", 1), "secret"), depth_of("guess.1", "secret"), depth_of(None, "secret")
-    (2, 0, 0)
+
+def origin_of(value: str | None, token: str) -> Origin:
+    """The origin of a request that carries this cookie: that of a client's without a valid mark.
+
+    >>> origin_of(mark("secret", 1, "a7"), "secret")
+    Origin(depth=2, parent='a7')
+    >>> origin_of("guess/1/a7", "secret") == origin_of(None, "secret") == Origin()
+    True
     """
-    given, _, depth = (value or "").rpartition(".")
-    if not token or not depth.isascii() or not depth.isdigit() or len(depth) > 3:
-        return 0
-    return int(depth) + 1 if hmac.compare_digest(given.encode(), token.encode()) else 0
+    parts = (value or "").split("/")
+    if not token or len(parts) != 3:
+        return Origin()
+    given, depth, id = parts
+    if not depth.isascii() or not depth.isdigit() or len(depth) > 3:
+        return Origin()
+    genuine = hmac.compare_digest(given.encode(), token.encode())
+    return Origin(int(depth) + 1, id) if genuine else Origin()
 
 
 def without_mark(cookies: str) -> str:

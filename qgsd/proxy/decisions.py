@@ -39,6 +39,7 @@ class Arrival:
     fingerprint: str = ""
     description: str = ""
     depth: int = 0
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,8 @@ class Dispatcher:
             case messages.Hold(id) | messages.Resume(id) as message:
                 if worker := self.scheduler.worker_of(id):
                     self._to_worker(worker, message)
+            case messages.Looped(id, message):
+                self._carry_out(self.scheduler.looped(id, message))
             case messages.Attach():
                 self.peers.add(sender)
                 answer = messages.Moving() if self.closing else messages.Workforce(self.scheduler.workers)
@@ -208,6 +210,7 @@ class Dispatcher:
             fingerprint=request.fingerprint,
             description=f"{request.method} {request.url}",
             depth=request.depth,
+            parent=request.parent,
         )
         self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))
 

@@ -171,6 +171,15 @@ class Scheduler:
         self._end(id)
         return [Forget(id)]
 
+    def looped(self, id: str, message: str) -> list[Decision]:
+        """A request asks for itself: it and all that wait for it are answered so, their workers run on."""
+        decisions: list[Decision] = []
+        while job := self._jobs.get(id):
+            decisions.append(Fail(job.arrival.peer, id, 508, "loop_detected", message))
+            self._end(id)
+            id = job.arrival.parent
+        return decisions
+
     def peer_gone(self, peer: bytes) -> list[Decision]:
         """An http child has gone, with all its clients."""
         ids = [id for id, job in self._jobs.items() if job.arrival.peer == peer]

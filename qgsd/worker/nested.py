@@ -21,21 +21,16 @@ _LOCAL = ("127.0.0.1", "localhost")
 
 
 class NestingMark:
-    """The cookie of this process; it says how deep the request of the moment is."""
+    """The cookie of this process; it says which request it serves, and how deep that is."""
 
     def __init__(self, token: str) -> None:
         self._token = token
         self._hosts = set(_LOCAL)
-        self._depth: int | None = None
 
-    def set(self, url: str, depth: int) -> None:
-        """A request for `url` at this depth is served from now on."""
-        host = urlsplit(url).hostname or ""
-        if depth == self._depth and host in self._hosts:
-            return
-        self._hosts.add(host)
-        self._depth = depth
-        cookie = QNetworkCookie(COOKIE.encode(), mark(self._token, depth).encode())
+    def set(self, url: str, depth: int, id: str) -> None:
+        """The request `id` for `url`, at this depth, is served from now on."""
+        self._hosts.add(urlsplit(url).hostname or "")
+        cookie = QNetworkCookie(COOKIE.encode(), mark(self._token, depth, id).encode())
         manager = QgsNetworkAccessManager.instance()
         assert manager is not None
         jar = manager.cookieJar()

@@ -172,7 +172,7 @@ class Worker:
         row.state = State.BUSY
         try:
             # Before the project: loading it may ask this server already.
-            self.mark.set(request.url, request.depth)
+            self.mark.set(request.url, request.depth, request.id)
             project, load = self.projects.get(request.project)
             answer = _Answer(self, request.id, assignment.queued, load)
             self._run_qgis(request, body, project, answer)

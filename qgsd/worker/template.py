@@ -9,6 +9,7 @@ What must and must not happen here is in docs/fork-safety.md.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -87,6 +88,7 @@ class Template:
             os.close(log_pipe)
             environment.use_tmpdir(os.environ, order.tmpdir)
             _renew_random_numbers()
+            _renew_wakeups()
             _wait_for_adoption(self.master)
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
             self.work(child, self.qgis)
@@ -104,6 +106,21 @@ def _renew_random_numbers() -> None:
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
+
+
+def _renew_wakeups() -> None:
+    """Give Qt's and GLib's event loops event descriptors of this process's own, under the same numbers.
+
+    A thread wakes another's event loop by writing to its eventfd. Inherited, that is one counter for all
+    workers: a worker that reads it takes the wake-up of another, which then sleeps although the answer it
+    waits for (of a remote layer) has come.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:[eventfd]":
+                own = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                os.dup2(own, int(name), inheritable=False)
+                os.close(own)
 
 
 def _wait_for_adoption(master: int) -> None:

@@ -72,8 +72,16 @@ def test_the_template_has_no_project_or_data_open(launch: Launch, projects: Path
 
 
 def _sockets(pid: int) -> set[str]:
-    links = (os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir())
-    return {link for link in links if link.startswith(("socket:", "pipe:"))}
+    """What a process could take from another: its sockets and pipes, and the wake-ups of its event loops."""
+    held = {entry.name: os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    wakeups = [fd for fd, link in held.items() if link == "anon_inode:[eventfd]"]
+    links = {link for link in held.values() if link.startswith(("socket:", "pipe:"))}
+    return links | {f"eventfd {_eventfd_id(pid, fd)}" for fd in wakeups}
+
+
+def _eventfd_id(pid: int, fd: str) -> str:
+    text = Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
+    return text.partition("eventfd-id:")[2].split()[0]
 
 
 def test_a_worker_shares_no_descriptor_with_another(launch: Launch, projects: Path) -> None:

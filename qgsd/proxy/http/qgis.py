@@ -54,7 +54,7 @@ class QgisHandler(ServiceHandler):
             location = parse_map(wanted.map)
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
-        depth = self._depth()
+        origin = self._origin()
         self.details.update(project=location.key, service=wanted.service, operation=wanted.operation)
         request = messages.Request(
             id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
@@ -68,7 +68,8 @@ class QgisHandler(ServiceHandler):
             idempotent=wanted.idempotent,
             timeout=self.settings_now.server.timeout,
             fingerprint=self._fingerprint(body),
-            depth=depth,
+            depth=origin.depth,
+            parent=origin.parent,
         )
         limits = self.settings_now.server
         bounds = Bounds(limits.spool_memory, limits.spool_file)
@@ -89,14 +90,15 @@ class QgisHandler(ServiceHandler):
             host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
         return f"{request.protocol}://{host}{request.uri}"
 
-    def _depth(self) -> int:
-        """How deep this request is nested. Raises `HttpError` 508 (RFC 5842) where it goes in circles."""
-        depth = nesting.depth_of(self.get_cookie(nesting.COOKIE), self.context.token)
+    def _origin(self) -> nesting.Origin:
+        """Whose request this is. Raises `HttpError` 508 (RFC 5842) where it goes in circles."""
+        origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
         deepest = self.settings_now.supervision.nested_depth
-        if depth > deepest:
+        if origin.depth > deepest:
             message = f"projects ask this server for maps of itself more than {deepest} levels deep: a loop"
+            self.context.upstream.looped(origin.parent, message)
             raise HttpError(508, "loop_detected", message)
-        return depth
+        return origin
 
     def _fingerprint(self, body: bytes) -> str:
         """The same for the same request, whoever sends it."""
