@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 Headers = list[tuple[str, str]]
 
@@ -134,12 +134,40 @@ class Moving(Struct, frozen=True, array_like=True, tag="moving"):
 class Assignment(Struct, frozen=True, array_like=True, tag="assignment"):
     """Run the request that follows (two more frames: the `Request` as it came, and its body).
 
-    `queued` seconds it has waited, `remaining` seconds until its deadline.
+    `queued` seconds it has waited, `remaining` seconds until its deadline. It is to run on this
+    `generation` of its project. A worker that has to load it for that must find `version`, unless that is
+    empty; else it answers `Superseded`.
     """
 
     queued: float
     remaining: float
     attempt: int
+    generation: int = 1
+    version: str = ""
+
+
+class LoadProject(Struct, frozen=True, array_like=True, tag="load"):
+    """Open what is there now as this generation, beside others; nothing if it is of the version `unless`.
+
+    The answer is `ProjectLoaded`.
+    """
+
+    project: str
+    generation: int
+    unless: str
+
+
+class CloseProject(Struct, frozen=True, array_like=True, tag="close"):
+    """Close the project and its files, but for the generation `keep` (0: all); answer `ProjectClosed`."""
+
+    project: str
+    keep: int
+
+
+class Pins(Struct, frozen=True, array_like=True, tag="pins"):
+    """These projects, and no others, are not closed to make room."""
+
+    projects: list[str]
 
 
 class Welcome(Struct, frozen=True, array_like=True, tag="welcome"):
@@ -153,8 +181,51 @@ class Dismiss(Struct, frozen=True, array_like=True, tag="dismiss"):
 # --- wire: worker -> dispatcher (answers go on to the http child as they are) --------
 
 
+class ProjectLoaded(Struct, frozen=True, array_like=True, tag="loaded"):
+    """What became of a project that was to be loaded, for a request or by `LoadProject`.
+
+    `version` tells the content that was found from others, on any machine. `seconds` and `memory` (bytes)
+    are what loading took. "unchanged": it was of the version `unless`. "gone": nothing is there.
+    `status` and `code` are what a client is told when it could not be loaded.
+    """
+
+    project: str
+    generation: int
+    outcome: Literal["loaded", "unchanged", "failed", "gone"]
+    version: str = ""
+    seconds: float = 0.0
+    memory: int = 0
+    error: str = ""
+    status: int = 0
+    code: str = ""
+
+
+class ProjectClosed(Struct, frozen=True, array_like=True, tag="closed"):
+    """The project is closed here, to make room (`keep` 0) or as `CloseProject` said."""
+
+    project: str
+    keep: int
+
+
+class ProjectChanged(Struct, frozen=True, array_like=True, tag="changed"):
+    """An open project has another content now where it is stored; `version` is empty when it is gone."""
+
+    project: str
+    version: str
+
+
+class Superseded(Struct, frozen=True, array_like=True, tag="superseded"):
+    """This request was not run: the version it is to run on is not there any more, this other one is."""
+
+    id: str
+    version: str
+
+
 class Join(Struct, frozen=True, array_like=True, tag="join"):
-    """A worker is idle and wants work. `machine`, `slot` and `pid` say who it is to people."""
+    """A worker is idle and wants work. `machine`, `slot` and `pid` say who it is to people.
+
+    `has_open`: the projects it has open from an earlier connection.
+    """
 
     protocol: int
     version: str
@@ -162,6 +233,7 @@ class Join(Struct, frozen=True, array_like=True, tag="join"):
     slot: int
     pid: int
     reserve: bool = False
+    has_open: list[ProjectLoaded] = []
 
 
 class Leave(Struct, frozen=True, array_like=True, tag="leave"):
@@ -218,8 +290,11 @@ class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
 
 FromHttp = Attach | Detach | Request | Cancel | Hold | Resume | Looped
 ToHttp = Failure | HandBack | Workforce | Moving | Answer | Chunk | End
-FromWorker = Join | Leave | Answer | Chunk | End | Failure | WorkerLost
-ToWorker = Welcome | Assignment | Dismiss | Moving | Hold | Resume
+FromWorker = (
+    Join | Leave | Answer | Chunk | End | Failure | WorkerLost
+    | ProjectLoaded | ProjectClosed | ProjectChanged | Superseded
+)  # fmt: skip
+ToWorker = Welcome | Assignment | Dismiss | Moving | Hold | Resume | LoadProject | CloseProject | Pins
 
 
 # --- channel: master -> child (orders) ----------------------------------------------
@@ -287,11 +362,32 @@ class Fork(Struct, frozen=True, tag="fork"):
     tmpdir: str
 
 
-class Reload(Struct, frozen=True, tag="reload"):
-    """To a worker: look again at the open projects (or the one named) and report as `ticket`."""
+class OrderProjects(Struct, frozen=True, tag="order-projects"):
+    """To the dispatcher: do this with a project, or with all of that name; empty for all that are open.
+
+    The answers are `ProjectsOrdered`, then `ProjectDone` for each of them.
+    """
 
     ticket: int
-    project: str | None
+    verb: Literal["reload", "load", "evict", "hold", "release"]
+    project: str
+
+
+class KeepProjects(Struct, frozen=True, tag="keep-projects"):
+    """To the dispatcher: these projects are pinned, and these on hold, and no others."""
+
+    pinned: list[str]
+    held: list[str]
+
+
+class ListProjects(Struct, frozen=True, tag="list-projects"):
+    """To the dispatcher: tell what is known of projects, as `ProjectsListed`."""
+
+    ticket: int
+
+
+class LookAgain(Struct, frozen=True, tag="look-again"):
+    """To a worker: look now whether open projects have changed."""
 
 
 class ReopenLogs(Struct, frozen=True, tag="reopen"):
@@ -334,23 +430,69 @@ class QuarantineChanged(Struct, frozen=True, tag="quarantine"):
     entries: list[Poison]
 
 
-class ProjectReload(Struct, frozen=True):
-    """What became of one project in one worker."""
-
-    project: str
-    status: Literal["flipped", "unchanged", "kept-old"]
-    error: str | None = None
-
-
-class Reloaded(Struct, frozen=True, tag="reloaded"):
-    """From a worker: the answer to `Reload`."""
+class ProjectsOrdered(Struct, frozen=True, tag="ordered"):
+    """From the dispatcher: the projects that an order is about."""
 
     ticket: int
-    projects: list[ProjectReload]
+    projects: list[str]
 
 
-Order = Begin | Configure | Drain | Fork | Reload | ReopenLogs | SetQuarantine
-Report = Ready | Forked | Happened | Reloaded | QuarantineChanged | WantReserve
+class ProjectDone(Struct, frozen=True, tag="done"):
+    """From the dispatcher: an order has been carried out for one project, or not, for the reason in `error`.
+
+    `status`: flipped, unchanged, kept-old; loaded, failed, gone; closed; released.
+    """
+
+    ticket: int
+    project: str
+    status: str
+    error: str = ""
+
+
+class ProjectState(Struct, frozen=True):
+    """What the dispatcher knows of a project. `workers` by their labels; `load_seconds` the mean.
+
+    `memory` (bytes) is what a worker grew by when it loaded it. `hits` of the `requests` found it open.
+    """
+
+    project: str
+    generation: int
+    version: str
+    workers: list[str]
+    status: Literal["ok", "broken", "loading"]
+    error: str
+    load_seconds: float
+    memory: int
+    requests: int
+    hits: int
+    loads: int
+    evictions: int
+    pinned: bool
+    held: bool
+
+
+class ProjectsListed(Struct, frozen=True, tag="listed"):
+    """From the dispatcher: the answer to `ListProjects`; `more` when a further one follows."""
+
+    ticket: int
+    projects: list[ProjectState]
+    more: bool = False
+
+
+Order = (
+    Begin | Configure | Drain | Fork | ReopenLogs | SetQuarantine
+    | OrderProjects | KeepProjects | ListProjects | LookAgain
+)  # fmt: skip
+Report = (
+    Ready
+    | Forked
+    | Happened
+    | QuarantineChanged
+    | WantReserve
+    | ProjectsOrdered
+    | ProjectDone
+    | ProjectsListed
+)
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_http = msgspec.msgpack.Decoder(FromHttp).decode

@@ -150,8 +150,11 @@ class CacheSettings:
     check_interval: float = option(
         1.0,
         Number(0, _DAY),
-        "seconds between looks at whether a project changed; 0 = at every request",
+        "seconds between looks at whether open projects have changed; 0 = all the time",
         live=True,
+    )
+    preload_config: str = option(
+        "", Path(), "file of projects to keep open at all times, one a line as in MAP=", live=True
     )
 
 

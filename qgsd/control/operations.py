@@ -12,7 +12,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from qgsd.control.records import EventRecord, ProcessRecord, QuarantineRecord, ReloadRecord, Status
+from qgsd.control.records import (
+    EventRecord,
+    ProcessRecord,
+    ProjectRecord,
+    QuarantineRecord,
+    ReloadRecord,
+    Status,
+)
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -38,6 +45,22 @@ class Operations(Protocol):
         ...
 
     async def reload(self, project: str | None, *, wait: bool, progress: Progress) -> list[ReloadRecord]: ...
+
+    async def projects(self) -> list[ProjectRecord]: ...
+
+    async def load_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]: ...
+
+    async def evict_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]: ...
+
+    async def pin_project(
+        self, project: str, *, pin: bool, wait: bool, progress: Progress
+    ) -> dict[str, Any]: ...
+
+    async def hold_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
+        """All workers close it and its files; requests for it wait until `release_project`."""
+        ...
+
+    async def release_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]: ...
 
     async def restart(self, *, wait: bool, progress: Progress) -> dict[str, Any]:
         """Replace template, workers, http children and dispatcher one by one, none of them in use."""

@@ -89,6 +89,28 @@ class ReloadRecord(Struct, frozen=True):
     error: str | None = None
 
 
+class ProjectRecord(Struct, frozen=True):
+    """A project that is open, broken, pinned or on hold. `workers`: the slots that have it open.
+
+    `load_ms`: what loading takes, in the mean; `memory`: bytes a worker grew by; `hits`: requests of
+    `requests` that found it open; `error`: why what is stored now does not load.
+    """
+
+    project: str
+    generation: int
+    workers: list[int | str]
+    load_ms: float
+    status: Literal["ok", "broken", "loading"]
+    error: str | None
+    memory: int
+    requests: int
+    hits: int
+    loads: int
+    evictions: int
+    pinned: bool
+    held: bool
+
+
 class QuarantineRecord(Struct, frozen=True):
     """A request that is not run because it crashed QGIS; `seconds` until it is let out."""
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from qgsd.control.records import (
     EventRecord,
     ProcessRecord,
+    ProjectRecord,
     QuarantineRecord,
     ReloadRecord,
     Status,
@@ -33,6 +34,9 @@ _COLOURS = {
     "draining": "yellow",
     "backoff": "red",
     "kept-old": "red",
+    "ok": "green",
+    "loading": "yellow",
+    "broken": "red",
 }
 
 
@@ -97,6 +101,35 @@ def reloads(records: list[ReloadRecord]) -> RenderableType:
     for record in records:
         table.add_row(clean(record.project), coloured(record.status), clean(record.error or ""))
     return table
+
+
+def projects(records: list[ProjectRecord]) -> RenderableType:
+    """The rows of `projects`."""
+    if not records:
+        return Text("no project is open")
+    numbers = ["GENERATION", "LOAD", "MEMORY", "REQUESTS", "HITS"]
+    table = _table(["PROJECT", "STATUS", "WORKERS", *numbers], right=numbers)
+    table.add_column("ERROR", overflow="fold")
+    for record in records:
+        marks = [name for name, is_so in (("pinned", record.pinned), ("on hold", record.held)) if is_so]
+        hits = f"{100 * record.hits / record.requests:.0f}%" if record.requests else "-"
+        table.add_row(
+            clean(record.project),
+            Text(" ").join([coloured(record.status), *map(Text, marks)]),
+            " ".join(clean(str(worker)) for worker in record.workers) or "-",
+            str(record.generation),
+            f"{record.load_ms:.0f} ms",
+            size(record.memory),
+            str(record.requests),
+            hits,
+            clean(record.error or ""),
+        )
+    return table
+
+
+def project_outcome(result: dict[str, Any]) -> RenderableType:
+    """What became of one project."""
+    return Text.assemble(clean(str(result.get("project"))), ": ", coloured(str(result.get("status"))))
 
 
 def quarantine(records: list[QuarantineRecord]) -> RenderableType:

@@ -130,6 +130,7 @@ class _Master:
         setproctitle.setproctitle(f"qgsd: master [{self.instance.name}]")
         self.supervisor = Supervisor(self.instance)
         self.operations = MasterOperations(self.supervisor)
+        self._preload()
         self.control = await self._open_control()
         self._tell_starter = self.instance.on_serving
         self.instance.on_serving = self._announce
@@ -142,6 +143,12 @@ class _Master:
             await self.control.close()
             if self.supervisor.link is not None:
                 self.supervisor.link.close()
+
+    def _preload(self) -> None:
+        try:
+            self.operations.preload()
+        except Refused as error:
+            raise StartError(error.message) from error
 
     async def _open_control(self) -> ControlServer:
         try:

@@ -27,6 +27,7 @@ from qgsd.master.events import EventLog
 from qgsd.master.exits import Exits
 from qgsd.master.instance import Instance
 from qgsd.master.machine_link import MachineLink
+from qgsd.master.project_orders import ProjectOrders
 from qgsd.master.snapshot import Limits, Memory, Role, Slot, Snapshot, Stopping, Targets
 from qgsd.master.spawn import Spawner
 from qgsd.scoreboard import Scoreboard
@@ -59,7 +60,7 @@ class Supervisor:
         self.restarts = 0
         self.qgis_version = ""
         self.quarantine: list[messages.Poison] = []
-        self.reloads: dict[int, dict[int, messages.Reloaded | None]] = {}
+        self.orders = ProjectOrders(self.children)
         self.signals: deque[str] = deque()
         self._wake = asyncio.Event()
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -185,8 +186,10 @@ class Supervisor:
             self._rest(role, slot, f"{role} cannot be started: {error}")
             return
         self.children.add(record)
-        if role == "dispatcher" and self.quarantine:
-            record.channel.send(messages.SetQuarantine(self.quarantine))
+        if role == "dispatcher":
+            self.orders.introduce(record)
+            if self.quarantine:
+                record.channel.send(messages.SetQuarantine(self.quarantine))
         self.restarts += (role, slot) in self._begun
         self._begun.add((role, slot))
         self._watch(record)
@@ -261,9 +264,8 @@ class Supervisor:
                 self._reserve_wanted_at = time.monotonic()
             case messages.QuarantineChanged(entries):
                 self.quarantine = entries
-            case messages.Reloaded(ticket):
-                if ticket in self.reloads and record.key in self.reloads[ticket]:
-                    self.reloads[ticket][record.key] = report
+            case messages.ProjectsOrdered() | messages.ProjectDone() | messages.ProjectsListed():
+                self.orders.heard(report)
 
     def _became_ready(self, record: ChildRecord, info: dict[str, str]) -> None:
         if record.ready_at is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,7 @@ class Limits:
     """Bounds that the operator sets; seconds. `worker_grace`: how long to hope for a first worker.
 
     `share`: the most workers one key may occupy while others are asked for, 0 for all but one.
+    `cache_size`: projects a worker keeps open.
     """
 
     max_queue: int
@@ -22,6 +24,7 @@ class Limits:
     quarantine_size: int = 100
     quarantine_ttl: float = 600.0
     nested_depth: int = 4
+    cache_size: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,35 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """What became of a project in a worker, when it had to load it or to look whether it should.
+
+    `version` is that of the content found; `seconds` and `memory` (bytes) are what loading took.
+    """
+
+    key: str
+    generation: int
+    outcome: Literal["loaded", "unchanged", "failed", "gone"]
+    version: str = ""
+    seconds: float = 0.0
+    memory: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Send the request to the worker. Seconds it waited, seconds it has left, which attempt it is."""
+    """Send the request to the worker. Seconds it waited, seconds it has left, which attempt it is.
+
+    It is to run on this `generation` of its project; a worker that has to load it must find `version`.
+    """
 
     worker: bytes
     id: str
     queued: float
     remaining: float
     attempt: int
+    generation: int = 1
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +146,45 @@ class Reinforce:
     workers: int
 
 
-Decision = Dispatch | Fail | GiveBack | Retry | Forget | Release | Quarantined | Tripped | Reinforce
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Have the worker open what is there now as this generation, unless it is of the version `unless`."""
+
+    worker: bytes
+    key: str
+    generation: int
+    unless: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Have the worker close the project, but for the generation `keep` (0: all of it)."""
+
+    worker: bytes
+    key: str
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """For the record: an event about a project."""
+
+    event: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a person ordered for one project is done, or not, for the reason in `error`."""
+
+    ticket: int
+    key: str
+    status: str
+    error: str
+
+
+Decision = (
+    Dispatch | Fail | GiveBack | Retry | Forget | Release | Quarantined | Tripped | Reinforce
+    | Load | Close | Note | Done
+)  # fmt: skip

@@ -25,6 +25,7 @@ from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.config import Settings
 from qgsd.proxy import decisions as plan
+from qgsd.proxy.project_desk import ProjectDesk, as_loaded
 from qgsd.proxy.quarantine import Poison
 from qgsd.proxy.scheduler import Scheduler
 from qgsd.scoreboard import State
@@ -49,6 +50,7 @@ def _limits(settings: Settings) -> plan.Limits:
         breaker_pause=settings.supervision.breaker_pause,
         quarantine_size=settings.supervision.quarantine_size,
         quarantine_ttl=settings.supervision.quarantine_ttl,
+        cache_size=settings.cache.size,
     )
 
 
@@ -87,6 +89,7 @@ class Dispatcher:
         self.frames: dict[str, tuple[zmq.Frame, zmq.Frame]] = {}
         self.peers: set[bytes] = set()
         self.losses: OrderedDict[bytes, None] = OrderedDict()
+        self.desk = ProjectDesk(self.scheduler, child.channel, self._carry_out, self._to_worker)
         self.closing = False
         self.staffed = False
         self.reinforced_at = 0.0
@@ -140,6 +143,12 @@ class Dispatcher:
                 self._close()
             case messages.SetQuarantine(entries):
                 self._set_quarantine(entries)
+            case messages.OrderProjects() as order:
+                self.desk.order(order)
+            case messages.KeepProjects() as order:
+                self.desk.keep(order)
+            case messages.ListProjects(ticket):
+                self.desk.tell(ticket)
             case _:
                 pass
 
@@ -233,6 +242,11 @@ class Dispatcher:
                 self._join(worker, message)
             case messages.Leave():
                 self._carry_out(self.scheduler.leaving(worker, time.monotonic()))
+            case messages.Superseded(id, version):
+                now = time.monotonic()
+                self._carry_out(self.scheduler.superseded(worker, id, version, now))
+            case messages.ProjectLoaded() | messages.ProjectClosed() | messages.ProjectChanged():
+                self.desk.heard(worker, message)
             case messages.WorkerLost():
                 self._process_lost(message)
 
@@ -259,7 +273,10 @@ class Dispatcher:
         else:
             logger.debug("%s joined", worker.decode(errors="replace"))
             self._to_worker(worker, messages.Welcome())
-            self._carry_out(self.scheduler.joined(worker, time.monotonic(), reserve=join.reserve))
+            self._to_worker(worker, self.desk.pins)
+            has_open = [as_loaded(copy) for copy in join.has_open]
+            now = time.monotonic()
+            self._carry_out(self.scheduler.joined(worker, now, reserve=join.reserve, has_open=has_open))
 
     def _process_lost(self, loss: messages.WorkerLost) -> None:
         process = loss.worker.encode()
@@ -302,6 +319,14 @@ class Dispatcher:
                     self.frames.pop(id, None)
                 case plan.Release(worker):
                     self._to_worker(worker, messages.Dismiss())
+                case plan.Load(worker, key, generation, unless):
+                    self._to_worker(worker, messages.LoadProject(key, generation, unless))
+                case plan.Close(worker, key, keep):
+                    self._to_worker(worker, messages.CloseProject(key, keep))
+                case plan.Note(event, key, message):
+                    self.child.happened(event, message, project=key)
+                case plan.Done(ticket, key, status, error):
+                    self.child.channel.send(messages.ProjectDone(ticket, key, status, error))
 
     def _reinforce(self, workers: int) -> None:
         """Ask again only now and then: forks take a moment to arrive."""
@@ -311,7 +336,9 @@ class Dispatcher:
             self.child.channel.send(messages.WantReserve(workers))
 
     def _dispatch(self, decision: plan.Dispatch) -> None:
-        assignment = messages.Assignment(decision.queued, decision.remaining, decision.attempt)
+        assignment = messages.Assignment(
+            decision.queued, decision.remaining, decision.attempt, decision.generation, decision.version
+        )
         header, body = self.frames[decision.id]
         try:
             self.back.send_multipart([decision.worker, messages.encode(assignment), header, body], copy=False)

@@ -6,16 +6,18 @@ and no message; the dispatcher carries its decisions out. Every request that arr
 ends in exactly one of: its answer finished, `Fail`, `GiveBack`, or `Forget` (its client gone).
 
 Fair by turns over keys (the project): a key with a thousand waiting requests delays
-a key with one by at most one request per worker. Charging worker seconds instead of
-turns, and placing requests where their project is warm, have their place in `_match`.
+a key with one by at most one request per worker. Which worker is `placement`'s to say; what
+workers load, and when a project changes, is the `keeper`'s. Charging worker seconds instead
+of turns has its place in `_match`.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qgsd.proxy import placement
 from qgsd.proxy.breaker import Breakers
 from qgsd.proxy.bulkhead import Bulkhead
 from qgsd.proxy.decisions import (
@@ -26,13 +28,17 @@ from qgsd.proxy.decisions import (
     Forget,
     GiveBack,
     Limits,
+    Loaded,
     Quarantined,
     Reinforce,
     Release,
     Retry,
     Tripped,
 )
+from qgsd.proxy.keeper import Keeper, Verb
+from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.quarantine import Quarantine
+from qgsd.proxy.roster import Roster, Worker
 from qgsd.proxy.turns import Turns
 
 # One that killed its worker is tried once more; one that only happened to be there when its worker
@@ -43,7 +49,11 @@ MAX_UNLUCKY_ATTEMPTS = 5
 
 @dataclass(slots=True)
 class _Job:
-    """A request that has not ended. `worker` is None while it waits."""
+    """A request that has not ended. `worker` is None while it waits.
+
+    It runs on this `generation` of its project. `passed_at`: when an idle worker was first left to others
+    because one with the project open will be free soon.
+    """
 
     arrival: Arrival
     arrived_at: float
@@ -52,17 +62,9 @@ class _Job:
     attempt: int = 0
     worker: bytes | None = None
     started: bool = False
-
-
-@dataclass(slots=True)
-class _Worker:
-    """`job` is what it runs, of `key`; it stays set when the client was answered without it."""
-
-    job: str | None = None
-    key: str = ""
-    depth: int = 0
-    leaving: bool = False
-    reserve: bool = False
+    generation: int = 0
+    passed_at: float | None = None
+    only_warm: bool = False
 
 
 class Scheduler:
@@ -72,24 +74,24 @@ class Scheduler:
         self.quarantine = Quarantine(limits.quarantine_size, limits.quarantine_ttl)
         self._breakers = Breakers(limits.breaker_timeouts, limits.breaker_pause)
         self._bulkhead = Bulkhead()
+        self._projects = Projects()
+        self._roster = Roster()
+        self.keeper = Keeper(self._projects, self._roster, limits)
         self.limit(limits)
         self._jobs: dict[str, _Job] = {}
         self._turns = Turns()
         # Nested requests come first: a line for each depth, since what they hold up is being served.
         self._nested = Turns()
-        self._depths: Counter[int] = Counter()
-        self._reserve = 0
         self._waiting = 0
-        self._workers: dict[bytes, _Worker] = {}
-        self._leaving = 0
-        self._idle: dict[bytes, None] = {}
+        # Projects of which the last request of some generation has ended.
+        self._settled: set[str] = set()
         self._alarms: list[tuple[float, str]] = []
         self._workerless_since: float | None = now
         self._closing = False
 
     def limit(self, limits: Limits) -> None:
         """Other bounds from now on."""
-        self.limits = limits
+        self.limits = self.keeper.limits = limits
         self.quarantine.size, self.quarantine.ttl = limits.quarantine_size, limits.quarantine_ttl
         self._breakers.timeouts, self._breakers.pause = limits.breaker_timeouts, limits.breaker_pause
 
@@ -103,15 +105,15 @@ class Scheduler:
     @property
     def workers(self) -> int:
         """Workers that have joined and are not leaving."""
-        return len(self._workers) - self._leaving
+        return self._roster.staying
 
     @property
     def at_rest(self) -> bool:
         """No request is here any more, and no worker."""
-        return not self._jobs and not self._workers
+        return not self._jobs and not len(self._roster)
 
     def worker_names(self) -> list[bytes]:
-        return list(self._workers)
+        return self._roster.names()
 
     def worker_of(self, id: str) -> bytes | None:
         """The worker that runs the request, if one does."""
@@ -127,6 +129,8 @@ class Scheduler:
         while self._alarms and self._alarms[0][1] not in self._jobs:
             heapq.heappop(self._alarms)
         times = [self._alarms[0][0]] if self._alarms else []
+        if (reserve := self.keeper.reloads.next_alarm()) is not None:
+            times.append(reserve)
         if self._waiting and self._workerless_since is not None:
             times.append(self._workerless_since + self.limits.worker_grace)
         return min(times, default=None)
@@ -144,6 +148,7 @@ class Scheduler:
         deadline = now + arrival.timeout
         job = _Job(arrival, now, deadline, min(deadline, now + self.limits.queue_timeout))
         self._jobs[arrival.id] = job
+        self._stamp(job)
         self._enqueue(job)
         self._set_alarm(job.queue_deadline, arrival.id)
         return self._match(now)
@@ -189,38 +194,39 @@ class Scheduler:
 
     # Events of workers.
 
-    def joined(self, worker: bytes, now: float, *, reserve: bool = False) -> list[Decision]:
+    def joined(
+        self, worker: bytes, now: float, *, reserve: bool = False, has_open: Sequence[Loaded] = ()
+    ) -> list[Decision]:
         """A worker is idle; one of the `reserve` is there for nested requests."""
-        if worker in self._workers:
+        if worker in self._roster:
             return []
-        self._workers[worker] = _Worker(reserve=reserve)
-        self._reserve += reserve
-        self._idle[worker] = None
+        self._roster.add(worker, reserve=reserve)
         self._workerless_since = None
-        return self._match(now)
+        return [*self.keeper.joined(worker, has_open, now), *self._match(now)]
 
     def leaving(self, worker: bytes, now: float) -> list[Decision]:
         """The worker wants to go; it is released when it runs nothing."""
-        state = self._workers.get(worker)
+        state = self._roster.get(worker)
         if state is None:
             return [Release(worker)]
-        if not state.leaving:
-            self._leaving += 1
-            self._reserve -= state.reserve
-        state.leaving = True
-        self._idle.pop(worker, None)
-        return self._release(worker, now) if state.job is None else []
+        if state.leaving:
+            return []
+        self._roster.leave(worker)
+        decisions = self.keeper.worker_gone(worker, now)
+        if not state.at_work:
+            decisions += self._release(worker, now)
+        return [*decisions, *self._match(now)]
 
     def answering(self, worker: bytes, id: str) -> bytes | None:
         """A piece of an answer came: where it goes, None when it is for nobody."""
-        state, job = self._workers.get(worker), self._jobs.get(id)
+        state, job = self._roster.get(worker), self._jobs.get(id)
         if state is None or job is None or state.job != id or job.worker != worker:
             return None
         job.started = True
         return job.arrival.peer
 
     def finished(self, worker: bytes, id: str, now: float) -> list[Decision]:
-        state = self._workers.get(worker)
+        state = self._roster.get(worker)
         if state is None or state.job != id:
             return []
         job = self._jobs.get(id)
@@ -228,12 +234,12 @@ class Scheduler:
         if job is not None and job.worker == worker:
             decisions = self._served(job.arrival)
             self._end(id)
-        self._vacate(state)
-        state.job = None
+        if (project := self._projects.get(state.key)) and worker in project.copies:
+            self._projects.measured_service(project, now - state.began_at)
+        self._vacate(worker, state)
         if state.leaving:
-            # Its key may have one worker more now, though this one goes.
-            return [*decisions, *self._release(worker, now), *self._match(now)]
-        self._idle[worker] = None
+            decisions += self._release(worker, now)
+        # Also when it leaves: its key may have one worker more now.
         return [*decisions, *self._match(now)]
 
     def _served(self, arrival: Arrival) -> list[Decision]:
@@ -244,25 +250,78 @@ class Scheduler:
 
     def lost(self, worker: bytes, now: float, reason: str, *, own_fault: bool = True) -> list[Decision]:
         """The worker died, by its `own_fault` or not. What it ran is tried again if that is safe."""
-        state = self._workers.pop(worker, None)
-        if state is None:
+        if worker not in self._roster:
             return []
-        self._leaving -= state.leaving
-        self._reserve -= state.reserve and not state.leaving
+        state = self._roster.remove(worker)
+        decisions = [] if state.leaving else self.keeper.worker_gone(worker, now, reason if own_fault else "")
+        if state.errand is not None:
+            decisions += self.keeper.errand_lost(state.errand, reason)
         if state.job is not None:
-            self._vacate(state)
-        self._idle.pop(worker, None)
+            self._bulkhead.ended(state.key)
         self._note_workerless(now)
         job = self._jobs.get(state.job) if state.job is not None else None
         if job is None or job.worker != worker:
-            return self._match(now)
-        return self._after_loss(job, worker, now, reason, own_fault)
+            return [*decisions, *self._match(now)]
+        return [*decisions, *self._after_loss(job, worker, now, reason, own_fault)]
+
+    # Events of projects.
+
+    def loaded(self, worker: bytes, loaded: Loaded, now: float) -> list[Decision]:
+        """A worker has loaded a project, for a request or because it was told to, or it could not."""
+        state = self._roster.get(worker)
+        if state is None:
+            return []
+        decisions = self.keeper.loaded(worker, loaded, now)
+        if state.leaving and not state.at_work:
+            decisions += self._release(worker, now)
+        # The time it takes to load says nothing of what a request takes.
+        state.began_at = now
+        return [*decisions, *self._match(now)]
+
+    def closed(self, worker: bytes, key: str, keep: int) -> list[Decision]:
+        """A worker has closed a project; see `Keeper.closed`."""
+        return self.keeper.closed(worker, key, keep) if worker in self._roster else []
+
+    def changed(self, key: str, version: str, now: float) -> list[Decision]:
+        """A worker has seen another content; see `Keeper.changed`."""
+        return [*self.keeper.changed(key, version, now), *self._match(now)]
+
+    def superseded(self, worker: bytes, id: str, version: str, now: float) -> list[Decision]:
+        """The worker would have had to load the version that is served, and found only this other one."""
+        state = self._roster.get(worker)
+        if state is None or state.job != id:
+            return []
+        key = state.key
+        self._vacate(worker, state)
+        decisions = self._release(worker, now) if state.leaving else []
+        project = self._projects.known(key)
+        if not project.holders(project.generation) and key not in self.keeper.reloads:
+            # Nobody has the old one any more: what is there is what is served.
+            project.generation, project.version = project.generation + 1, ""
+        job = self._jobs.get(id)
+        if job is not None and job.worker == worker:
+            job.attempt -= 1
+            job.only_warm = True
+            self._put_back(job)
+        return [*decisions, *self.keeper.changed(key, version, now), *self._match(now)]
+
+    def order(self, ticket: int, verb: Verb, name: str, now: float) -> tuple[list[str], list[Decision]]:
+        """What a person wants done with projects; see `Keeper.order`."""
+        keys, decisions = self.keeper.order(ticket, verb, name, now)
+        return keys, [*decisions, *self._match(now)]
+
+    def wanted(self, pinned: Sequence[str], held: Sequence[str], now: float) -> list[Decision]:
+        """Which projects are pinned, and which on hold."""
+        self.keeper.wanted(pinned, held)
+        return self._match(now)
 
     # Time, and the end.
 
     def tick(self, now: float) -> list[Decision]:
-        """Give up what is over its time."""
-        decisions = self._expire(now)
+        """Give up what is over its time, and begin what has waited for long enough for a warm worker."""
+        alarm = self.next_alarm()
+        decisions = self._match(now) if alarm is not None and alarm <= now else self._expire(now)
+        decisions += self._release_old()
         if self._hopeless(now):
             for id in [id for id, job in self._jobs.items() if job.worker is None]:
                 decisions.append(_no_worker(self._jobs[id].arrival))
@@ -290,54 +349,141 @@ class Scheduler:
     def _match(self, now: float) -> list[Decision]:
         # First, for what is over its time must not be begun, though no tick has come since.
         decisions = self._expire(now)
-
-        def admits(key: str) -> bool:
-            return self._admits(key, now)
-
-        while self._idle:
-            id = self._nested.next(self._has_room) or (
-                self._turns.next(admits) if self._has_room("0") else None
-            )
-            if id is None:
+        if self._closing:
+            return decisions
+        # Before requests: under load no worker would ever be idle for long enough to prepare a new version.
+        decisions += self.keeper.reloads.start_some(now)
+        while self._roster.some_idle:
+            chosen = self._next_nested() or self._next_request(now)
+            if chosen is None:
                 break
-            self._waiting -= 1
-            # The one that finished last: its caches, and the machine's, are the warmest.
-            worker, _ = self._idle.popitem()
-            job = self._jobs[id]
-            job.worker = worker
-            job.attempt += 1
-            state = self._workers[worker]
-            state.job, state.key, state.depth = id, job.arrival.key, job.arrival.depth
-            self._bulkhead.began(state.key)
-            self._depths[state.depth] += 1
-            self._set_alarm(job.deadline, id)
-            queued, remaining = now - job.arrived_at, max(0.0, job.deadline - now)
-            decisions.append(Dispatch(worker, id, queued, remaining, job.attempt))
-        return decisions + self._reinforcements()
+            decisions.append(self._begin(*chosen, now))
+        self._note_hot(now)
+        decisions += self._release_old()
+        return [*decisions, *self.keeper.start_errands(now), *self._reinforcements()]
 
-    def _has_room(self, depth: str) -> bool:
-        """Requests of a depth leave a worker of the reserve to each depth below.
+    def _next_nested(self) -> tuple[_Job, bytes] | None:
+        """The next nested request and where: no warm worker is waited for, for it may be a parent."""
+        id = self._nested.next(lambda depth: self._roster.has_room(int(depth)))
+        if id is None:
+            return None
+        job = self._jobs[id]
+        project = self._projects.get(job.arrival.key)
+        worker = placement.warm(project, job.generation, self._roster) if project else None
+        return job, worker or next(self._roster.idle())
 
-        So the deepest can always run, and no chain of parents waits for ever.
-        """
-        level = int(depth)
-        taken = sum(self._depths[at] for at in range(level + 1))
-        return taken < self.workers - self._reserve + min(level, self._reserve)
+    def _next_request(self, now: float) -> tuple[_Job, bytes] | None:
+        if not self._roster.has_room(0):
+            return None
+        places: list[bytes] = []
+
+        def placed(key: str) -> bool:
+            worker = self._place(key, now) if self._admits(key, now) else None
+            places.extend([worker] if worker else [])
+            return worker is not None
+
+        id = self._turns.next(placed)
+        return (self._jobs[id], places[0]) if id is not None else None
+
+    def _place(self, key: str, now: float) -> bytes | None:
+        """Where the first request in the line of a key is to run now; None if it does better to wait."""
+        project = self._projects.get(key)
+        job = self._jobs[self._turns.first(key)]
+        if project is None:
+            return self._coldest()
+        if project.held:
+            return None
+        if job.generation != project.generation and not project.holders(job.generation):
+            self._stamp(job)
+        if worker := placement.warm(project, job.generation, self._roster):
+            return worker
+        if self._waits_for_warm(job, project, now):
+            return None
+        return self._coldest()
+
+    def _waits_for_warm(self, job: _Job, project: Project, now: float) -> bool:
+        if job.passed_at is None:
+            job.passed_at = now
+            self._set_alarm(now + project.load_seconds, job.arrival.id)
+        if project.changing and job.only_warm:
+            return True
+        if project.changing or job.only_warm or job.generation != project.generation:
+            # A worker that has to load it now would find another version.
+            return bool(project.holders(job.generation))
+        return placement.worth_waiting(project, job.generation, self._roster, now - job.passed_at, now)
+
+    def _coldest(self) -> bytes | None:
+        return placement.coldest(self._roster.idle(), self._projects, self._roster, self.limits.cache_size)
+
+    def _begin(self, job: _Job, worker: bytes, now: float) -> Dispatch:
+        arrival = job.arrival
+        self._waiting -= 1
+        job.worker = worker
+        job.attempt += 1
+        project = self._projects.known(arrival.key)
+        warm = job.generation in project.copies.get(worker, ())
+        project.requests += 1
+        project.hits += warm
+        if warm:
+            self._projects.used(worker, project, now)
+        if job.passed_at is not None:
+            project.waited.add(now - job.passed_at, now)
+        expected = project.service_seconds + (0.0 if warm else project.load_seconds)
+        self._roster.begin_job(worker, arrival.id, arrival.key, arrival.depth, now, expected)
+        self._bulkhead.began(arrival.key)
+        self._set_alarm(job.deadline, arrival.id)
+        queued, remaining = now - job.arrived_at, max(0.0, job.deadline - now)
+        version = project.version if job.generation == project.generation else ""
+        return Dispatch(worker, arrival.id, queued, remaining, job.attempt, job.generation, version)
+
+    def _note_hot(self, now: float) -> None:
+        """Requests wait though workers are idle: for their project one worker is not enough."""
+        if not self._roster.some_idle:
+            return
+        for key, line in self._turns.lines.items():
+            project = self._projects.get(key)
+            if project and placement.worth_spreading(project, len(line), now) and self._admits(key, now):
+                self.keeper.errands.want(key, further=True)
 
     def _reinforcements(self) -> list[Decision]:
         wanted = self.limits.nested_depth
-        if not self._nested.lines or self._reserve >= wanted:
+        if not self._nested.lines or self._roster.reserve >= wanted:
             return []
         return [Reinforce(wanted)]
 
-    def _vacate(self, state: _Worker) -> None:
+    def _vacate(self, worker: bytes, state: Worker) -> None:
         self._bulkhead.ended(state.key)
-        self._depths[state.depth] -= 1
+        self._roster.end_work(worker)
+
+    def _stamp(self, job: _Job) -> None:
+        """It runs on the generation of now."""
+        project = self._projects.known(job.arrival.key)
+        self._unstamp(job, project)
+        job.generation = project.generation
+        project.stamped[job.generation] += 1
+
+    def _unstamp(self, job: _Job, project: Project) -> None:
+        if not job.generation:
+            return
+        project.stamped[job.generation] -= 1
+        if not project.stamped[job.generation]:
+            del project.stamped[job.generation]
+            self._settled.add(project.key)
+
+    def _release_old(self) -> list[Decision]:
+        """The last request of an old generation may have ended."""
+        decisions: list[Decision] = []
+        while self._settled:
+            project = self._projects.get(self._settled.pop())
+            if project is not None:
+                decisions += self.keeper.reloads.release_old(project)
+                self._projects.forget_unused(project)
+        return decisions
 
     def _runs_at_once(self, arrival: Arrival, now: float) -> bool:
         """An idle worker is there that what waits may not have, but this request may."""
-        allowed = bool(arrival.depth) or self._admits(arrival.key, now)
-        return bool(self._idle) and self._has_room(str(arrival.depth)) and allowed
+        allowed = bool(arrival.depth) or (self._admits(arrival.key, now) and not self._is_held(arrival.key))
+        return self._roster.some_idle and self._roster.has_room(arrival.depth) and allowed
 
     def _admits(self, key: str, now: float) -> bool:
         return self._bulkhead.admits(key, workers=self.workers, share=self.limits.share, now=now)
@@ -346,8 +492,10 @@ class Scheduler:
         arrival = job.arrival
         if job.worker is None and now >= job.queue_deadline:
             self._end(arrival.id)
-            if not self._workers:
+            if not len(self._roster):
                 return [_no_worker(arrival)]
+            if self._is_held(arrival.key):
+                return [_held(arrival)]
             waited = f"no worker was free within {now - job.arrived_at:.1f} s"
             return [Fail(arrival.peer, arrival.id, 504, "queue_timeout", waited)]
         if now >= job.deadline:
@@ -397,15 +545,23 @@ class Scheduler:
             self._end(arrival.id)
             message = f"QGIS failed on this request: {reason}"
             return [Fail(arrival.peer, arrival.id, 500, "worker_lost", message), *self._match(now)]
-        job.worker = None
-        job.queue_deadline = job.deadline
-        turns, line = self._line(arrival)
-        turns.put_first(line, arrival.id)
-        self._waiting += 1
+        self._put_back(job)
         return [Retry(arrival.id, arrival.key, worker), *self._match(now)]
 
+    def _put_back(self, job: _Job) -> None:
+        """It waits again, before all others of its line."""
+        job.worker = None
+        job.queue_deadline = job.deadline
+        turns, line = self._line(job.arrival)
+        turns.put_first(line, job.arrival.id)
+        self._waiting += 1
+
+    def _is_held(self, key: str) -> bool:
+        project = self._projects.get(key)
+        return project is not None and project.held
+
     def _release(self, worker: bytes, now: float) -> list[Decision]:
-        self._leaving -= self._workers.pop(worker).leaving
+        self._roster.remove(worker)
         self._note_workerless(now)
         return [Release(worker)]
 
@@ -420,7 +576,11 @@ class Scheduler:
 
     def _end(self, id: str) -> None:
         job = self._jobs.pop(id, None)
-        if job is not None and job.worker is None:
+        if job is None:
+            return
+        if project := self._projects.get(job.arrival.key):
+            self._unstamp(job, project)
+        if job.worker is None:
             turns, line = self._line(job.arrival)
             turns.remove(line, id)
             self._waiting -= 1
@@ -429,14 +589,19 @@ class Scheduler:
         heapq.heappush(self._alarms, (when, id))
 
     def _note_workerless(self, now: float) -> None:
-        if not self._workers:
+        if not len(self._roster):
             self._workerless_since = now
 
     def _hopeless(self, now: float) -> bool:
         since = self._workerless_since
-        return not self._workers and since is not None and now - since >= self.limits.worker_grace
+        return not len(self._roster) and since is not None and now - since >= self.limits.worker_grace
 
 
 def _no_worker(arrival: Arrival) -> Fail:
     message = "no worker is there to run this request; try again shortly"
     return Fail(arrival.peer, arrival.id, 503, "no_worker", message)
+
+
+def _held(arrival: Arrival) -> Fail:
+    message = f"'{arrival.key}' is being replaced; try again shortly"
+    return Fail(arrival.peer, arrival.id, 503, "project_on_hold", message, retry_after=10.0)

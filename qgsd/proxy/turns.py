@@ -22,6 +22,10 @@ class Turns:
         line.appendleft(id)
         self.lines = {key: line, **self.lines}
 
+    def first(self, key: str) -> str:
+        """The request at the front of a key's line."""
+        return self.lines[key][0]
+
     def next(self, admits: Callable[[str], bool]) -> str | None:
         """The request whose turn it is, of the keys that are admitted; None when there is none."""
         key = next((key for key in self.lines if admits(key)), None)

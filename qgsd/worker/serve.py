@@ -19,12 +19,14 @@ from qgsd.scoreboard import State
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.connection import Connection
 from qgsd.worker.nested import NestingMark
-from qgsd.worker.projects import Projects
+from qgsd.worker.projects import Projects, WrongVersion
 from qgsd.worker.qgis_server import QgisServer
+from qgsd.worker.watch import ChangeWatch
 
 logger = logging.getLogger("qgsd.worker")
 
 _BEAT_MS = 500
+_LOAD_SECONDS = 60.0
 
 
 class Worker:
@@ -39,14 +41,21 @@ class Worker:
         self.name = f"{child.settings.zmq.identity}:{begin.machine}:{begin.slot}:{os.getpid()}"
         interface = qgis.server.serverInterface()
         assert interface is not None
-        self.projects = Projects(child.settings, interface.removeConfigCacheEntry)
+        self.watch = ChangeWatch(lambda source: self.projects.store.version(source), self._interval())
+        self.projects = Projects(
+            child.settings, interface.removeConfigCacheEntry, self.watch.watch, self.watch.unwatch
+        )
         self.mark = NestingMark(begin.token)
         self.connections = 0
         self.announced = False
         self.draining = False
         self.dismissed = False
         self.running = ""
+        self.postponed: list[messages.CloseProject] = []
         self.connection = self._join()
+
+    def _interval(self) -> float:
+        return self.child.settings.cache.check_interval
 
     def _join(self) -> Connection:
         self.connections += 1
@@ -54,11 +63,22 @@ class Worker:
         connection = Connection(self.context, begin.back, f"{self.name}:{self.connections}")
         connection.send(
             messages.Join(
-                messages.PROTOCOL, __version__, begin.machine, begin.slot, os.getpid(), begin.reserve
+                messages.PROTOCOL,
+                __version__,
+                begin.machine,
+                begin.slot,
+                os.getpid(),
+                begin.reserve,
+                self.projects.overview(),
             )
         )
         self.poller = zmq.Poller()
-        for source in (connection.socket, connection.monitor, self.child.channel.fileno()):
+        for source in (
+            connection.socket,
+            connection.monitor,
+            self.child.channel.fileno(),
+            self.watch.fileno(),
+        ):
             self.poller.register(source, zmq.POLLIN)
         return connection
 
@@ -72,6 +92,9 @@ class Worker:
             self.child.beat()
             if self.child.channel.fileno() in ready:
                 self._obey()
+            if self.watch.fileno() in ready:
+                for project, version in self.watch.take():
+                    self.connection.send(messages.ProjectChanged(project, version))
             if self.connection.monitor in ready:
                 self._watch_connection()
             elif self.connection.socket in ready:
@@ -91,9 +114,10 @@ class Worker:
         match received[0] if received else None:
             case messages.Configure() as order:
                 self.child.configure(order)
-                self.projects.settings = self.child.settings
-            case messages.Reload(ticket, project):
-                self.child.channel.send(messages.Reloaded(ticket, self.projects.reload(project)))
+                self.projects.configure(self.child.settings)
+                self.watch.interval = self._interval()
+            case messages.LookAgain():
+                self.watch.look_now()
             case messages.Drain():
                 self._drain()
             case _:
@@ -123,6 +147,12 @@ class Worker:
                 self._let_go()
             case messages.Hold(id):
                 self._pause(id)
+            case messages.LoadProject(project, generation, unless):
+                self._load(project, generation, unless)
+            case messages.CloseProject() as order:
+                self._close(order)
+            case messages.Pins(keys):
+                self.projects.pin(keys)
 
     def heed(self) -> None:
         """In mid-answer: look whether the client wants a pause. Other messages are handled as ever."""
@@ -162,6 +192,45 @@ class Worker:
         self.connection.close()
         self.connection = self._join()
 
+    # Projects.
+
+    def _load(self, project: str, generation: int, unless: str) -> None:
+        row, now = self.child.row, time.monotonic()
+        row.project = project
+        row.since, row.deadline = now, now + _LOAD_SECONDS
+        row.state = State.BUSY
+        self._tell_loaded(self.projects.load(project, generation, unless=unless or None))
+        self._rest()
+
+    def _tell_loaded(self, loaded: messages.ProjectLoaded) -> None:
+        self.connection.send(loaded)
+        for closed in self.projects.make_room():
+            self.connection.send(messages.ProjectClosed(closed, 0))
+
+    def _close(self, order: messages.CloseProject) -> None:
+        if self.running:
+            # It came in the middle of an answer, perhaps from that very project.
+            self.postponed.append(order)
+            return
+        self.projects.close(order.project, order.keep)
+        self.connection.send(messages.ProjectClosed(order.project, order.keep))
+
+    def _project(self, assignment: messages.Assignment, key: str) -> tuple[QgsProject, float]:
+        """The project of a request, and the seconds it took to load.
+
+        Raises `LocationError` and `WrongVersion`.
+        """
+        generation = assignment.generation
+        project = self.projects.open(key, generation)
+        if project is not None:
+            return project, 0.0
+        loaded = self.projects.load(key, generation, assignment.version)
+        self._tell_loaded(loaded)
+        project = self.projects.open(key, generation)
+        if project is None:
+            raise LocationError(loaded.status, loaded.code, loaded.error)
+        return project, loaded.seconds
+
     # Requests.
 
     def _serve(self, assignment: messages.Assignment, request: messages.Request, body: bytes) -> None:
@@ -173,9 +242,11 @@ class Worker:
         try:
             # Before the project: loading it may ask this server already.
             self.mark.set(request.url, request.depth, request.id)
-            project, load = self.projects.get(request.project)
+            project, load = self._project(assignment, request.project)
             answer = _Answer(self, request.id, assignment.queued, load)
             self._run_qgis(request, body, project, answer)
+        except WrongVersion as wrong:
+            self.connection.send(messages.Superseded(request.id, wrong.version))
         except LocationError as error:
             self.connection.send(messages.Failure(request.id, error.status, error.code, error.message))
         except Exception as error:
@@ -186,6 +257,14 @@ class Worker:
             )
         self.running = ""
         row.requests += 1
+        self._rest()
+        while self.postponed:
+            self._close(self.postponed.pop(0))
+
+    def _rest(self) -> None:
+        row = self.child.row
+        # Before it counts as idle: a request may have taken longer than an idle worker may be silent.
+        self.child.beat()
         row.deadline = row.since = 0.0
         row.state = State.DRAINING if self.draining else State.IDLE
 

@@ -366,7 +366,7 @@ class History(RuleBasedStateMachine):
 
 def scheduler_slots(scheduler: Scheduler) -> int:
     """Workers that any request may have."""
-    return sum(not worker.reserve and not worker.leaving for worker in scheduler._workers.values())
+    return scheduler._roster.usual
 
 
 def remains(scheduler: Scheduler) -> dict[str, object]:
@@ -379,7 +379,9 @@ def remains(scheduler: Scheduler) -> dict[str, object]:
     }
     held["turns"], held["nested"] = scheduler._turns.lines, scheduler._nested.lines
     held["occupied"] = scheduler._bulkhead._occupied
-    held["_depths"] = {depth: count for depth, count in scheduler._depths.items() if count}
+    held["_depths"] = {depth: count for depth, count in scheduler._roster._depths.items() if count}
+    held["workers"] = scheduler._roster.names()
+    held["stamped"] = {p.key: p.stamped for p in scheduler._projects.all() if p.stamped}
     return {name: value for name, value in held.items() if value}
 
 

@@ -14,6 +14,7 @@ from qgsd.control.commands.base import Command
 from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Stop
 from qgsd.control.commands.look import Config, Events, Ping, Ps, StatusCommand, Version
 from qgsd.control.commands.poison import Quarantine
+from qgsd.control.commands.projects import Evict, HoldCommand, Load, Pin, Projects, Release
 
 __all__ = ["COMMANDS", "Command", "unknown_command"]
 
@@ -24,6 +25,12 @@ COMMANDS: dict[str, Command[Any]] = {
         Ps(),
         Scale(),
         Reload(),
+        Projects(),
+        Load(),
+        Evict(),
+        Pin(),
+        HoldCommand(),
+        Release(),
         Restart(),
         Stop(),
         Kill(),

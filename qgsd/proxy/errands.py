@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Projects that an idle worker shall load before anybody has to wait for it.
+
+Pinned ones, ones that were open in a worker that has gone, hot ones that need a further worker,
+and those a person asked for. An errand is begun when no request wants the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from qgsd.proxy.projects import Project, Projects
+from qgsd.proxy.roster import Roster
+
+_MAX_WANTED = 1000
+
+
+@dataclass(slots=True)
+class Wish:
+    """`further`: on one more worker, though some have it. `tickets`: who wants to hear when it is there."""
+
+    further: bool = False
+    tickets: list[int] = field(default_factory=list)
+
+
+class Errands:
+    """What is wanted, in the order of wishing; a wish ends when its errand begins."""
+
+    def __init__(self, projects: Projects, roster: Roster) -> None:
+        self._projects = projects
+        self._roster = roster
+        self._wanted: dict[str, Wish] = {}
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def want(self, key: str, *, further: bool = False, ticket: int | None = None) -> None:
+        if key not in self._wanted and len(self._wanted) >= _MAX_WANTED and ticket is None:
+            return
+        wish = self._wanted.setdefault(key, Wish())
+        wish.further = wish.further or further
+        if ticket is not None:
+            wish.tickets.append(ticket)
+
+    def drop(self, key: str) -> list[int]:
+        """Forget the wish; the tickets that waited for it."""
+        wish = self._wanted.pop(key, None)
+        return wish.tickets if wish else []
+
+    def bound_reached(self) -> bool:
+        """Half of the workers at most are out on errands, so that the others serve."""
+        return self._roster.errands >= max(1, self._roster.usual // 2)
+
+    def begun(self) -> None:
+        """Who could help a hot project has been asked; what it needs later will be seen later."""
+        for key in [key for key, wish in self._wanted.items() if wish.further and not wish.tickets]:
+            del self._wanted[key]
+
+    def due(self) -> Iterator[tuple[Project, Wish]]:
+        """What is to be loaded, as long as the bound allows; what is there already is not."""
+        for key in list(self._wanted):
+            if self.bound_reached():
+                return
+            project = self._projects.known(key)
+            if project.held or project.changing:
+                continue
+            wish = self._wanted[key]
+            if self._is_there(project) and not wish.further and not wish.tickets:
+                del self._wanted[key]
+                self._projects.forget(key)
+                continue
+            yield project, wish
+
+    def _is_there(self, project: Project) -> bool:
+        """A worker has it that is here to stay."""
+        return any(not self._roster[worker].reserve for worker in project.holders(project.generation))
+
+    def candidates(self, project: Project) -> Iterator[bytes]:
+        """Idle workers that could load it."""
+        for worker in self._roster.idle():
+            if not self._roster[worker].reserve and worker not in project.copies:
+                yield worker

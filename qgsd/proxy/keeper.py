@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Keeps projects as people want them: open where they are needed, up to date, pinned, held.
+
+It hears what workers have loaded and closed and what changed, takes orders, and decides which
+idle worker loads what. Pure, as the scheduler that uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from qgsd.proxy import placement
+from qgsd.proxy.decisions import Close, Decision, Done, Limits, Load, Loaded, Note
+from qgsd.proxy.errands import Errands
+from qgsd.proxy.projects import Project, Projects
+from qgsd.proxy.reload import Reloads
+from qgsd.proxy.roster import Roster
+
+Verb = Literal["reload", "load", "evict", "hold", "release"]
+
+
+class Keeper:
+    """See the module's text. `limits` may be set anew at any time."""
+
+    def __init__(self, projects: Projects, roster: Roster, limits: Limits) -> None:
+        self.limits = limits
+        self.projects = projects
+        self._roster = roster
+        self.errands = Errands(projects, roster)
+        self.reloads = Reloads(projects, roster, self.errands)
+        # Who waits until a project is loaded, and until nobody has it open.
+        self._loading: dict[str, list[int]] = {}
+        self._closing: dict[str, list[int]] = {}
+
+    # What workers tell.
+
+    def joined(self, worker: bytes, has_open: Sequence[Loaded], now: float) -> list[Decision]:
+        """A worker is there and has these projects open, from the time of another dispatcher."""
+        self.projects.joined(worker)
+        decisions: list[Decision] = []
+        for copy in has_open:
+            project = self.projects.known(copy.key)
+            if not project.copies and copy.generation >= project.generation:
+                project.generation, project.version = copy.generation, copy.version
+                project.load_seconds, project.memory = copy.seconds, copy.memory
+            if (copy.generation, copy.version) == (project.generation, project.version) and not project.held:
+                self.projects.opened(worker, project, copy.generation, now)
+            else:
+                decisions.append(Close(worker, copy.key, 0))
+        return decisions
+
+    def loaded(self, worker: bytes, loaded: Loaded, now: float) -> list[Decision]:
+        """It has loaded a project, for a request or on an errand, or it could not."""
+        project = self.projects.known(loaded.key)
+        on_errand = self._roster[worker].errand == loaded.key
+        if on_errand:
+            self._roster.end_work(worker)
+            project.loads_now -= 1
+        if self._roster[worker].leaving:
+            return self._told(loaded) + self._closed_everywhere(project)
+        if loaded.outcome == "loaded":
+            self.projects.opened(worker, project, loaded.generation, now)
+            self.projects.measured_load(project, loaded.seconds, loaded.memory)
+            project.waited.clear()
+        prepared = self.reloads.prepared(worker, loaded, now)
+        decisions = prepared if prepared is not None else self._file(worker, project, loaded, now)
+        return decisions + (self._told(loaded) if on_errand else [])
+
+    def _file(self, worker: bytes, project: Project, loaded: Loaded, now: float) -> list[Decision]:
+        if project.held:
+            return [Close(worker, project.key, 0)] if loaded.outcome == "loaded" else []
+        if loaded.outcome == "loaded":
+            return self._took(worker, project, loaded, now)
+        if loaded.outcome == "failed" and not project.copies:
+            told = project.broken_version == loaded.version and project.status == "broken"
+            project.status, project.error, project.broken_version = "broken", loaded.error, loaded.version
+            message = f"{project.key} does not load: {loaded.error}"
+            return [] if told else [Note("project.broken", project.key, message)]
+        if loaded.outcome == "gone":
+            self.projects.forget(loaded.key)
+        return []
+
+    def _took(self, worker: bytes, project: Project, loaded: Loaded, now: float) -> list[Decision]:
+        if loaded.generation != project.generation:
+            # Of a transaction that was given up.
+            self.projects.closed(worker, project.key, loaded.generation)
+            return [Close(worker, project.key, project.generation)]
+        if not project.version:
+            project.version, project.status, project.error = loaded.version, "ok", ""
+        elif loaded.version != project.version:
+            # Two workers loaded it for the first time while it changed.
+            return self.reloads.begin(project, now)
+        return []
+
+    def _told(self, loaded: Loaded) -> list[Decision]:
+        tickets = self._loading.pop(loaded.key, [])
+        status = "loaded" if loaded.outcome in ("loaded", "unchanged") else loaded.outcome
+        return [Done(ticket, loaded.key, status, loaded.error) for ticket in tickets]
+
+    def closed(self, worker: bytes, key: str, keep: int) -> list[Decision]:
+        """It has closed a project (0), to make room or because it was told to, or but for one generation."""
+        project = self.projects.get(key)
+        if project is None or keep:
+            return []
+        project.evictions += worker in project.copies
+        self.projects.closed(worker, key, 0)
+        return self._closed_everywhere(project)
+
+    def _closed_everywhere(self, project: Project) -> list[Decision]:
+        if project.copies or project.loads_now:
+            return []
+        return [Done(ticket, project.key, "closed", "") for ticket in self._closing.pop(project.key, [])]
+
+    def changed(self, key: str, version: str, now: float) -> list[Decision]:
+        """A worker has seen that the project has another content now; empty when it is gone."""
+        project = self.projects.get(key)
+        if project is None or key in self.reloads or project.held:
+            return []
+        known_broken = bool(project.error) and version == project.broken_version
+        unchanged = version == project.version and not project.kept_old
+        return [] if known_broken or unchanged else self.reloads.begin(project, now)
+
+    def worker_gone(self, worker: bytes, now: float, reason: str = "") -> list[Decision]:
+        """It has died or leaves; what it had open shall be open elsewhere before it is asked for.
+
+        `reason`: what it did itself to die, empty when it was ended by somebody or left.
+        """
+        keys = self.projects.gone(worker)
+        decisions = self.reloads.worker_gone(worker, now, reason)
+        for key in reversed(keys):
+            project = self.projects.known(key)
+            if self._roster.usual > 1 or project.pinned:
+                self.errands.want(key)
+            decisions += self._closed_everywhere(project)
+        return decisions
+
+    def errand_lost(self, key: str, reason: str) -> list[Decision]:
+        """The worker that loaded the project has gone before it was done."""
+        project = self.projects.known(key)
+        project.loads_now -= 1
+        tickets = self._loading.pop(key, [])
+        failed: list[Decision] = [
+            Done(ticket, key, "failed", f"its worker has gone: {reason}") for ticket in tickets
+        ]
+        return failed + self._closed_everywhere(project)
+
+    # What idle workers do.
+
+    def start_errands(self, now: float) -> list[Decision]:
+        """Use idle workers that no request wants."""
+        decisions: list[Decision] = []
+        for project, wish in self.errands.due():
+            worker = placement.coldest(
+                self.errands.candidates(project), self.projects, self._roster, self.limits.cache_size
+            )
+            if worker is None:
+                continue
+            self._loading.setdefault(project.key, []).extend(wish.tickets)
+            self.errands.drop(project.key)
+            self._roster.begin_errand(worker, project.key, now, project.load_seconds)
+            project.loads_now += 1
+            decisions.append(Load(worker, project.key, project.generation, ""))
+        self.errands.begun()
+        return decisions
+
+    # What people order. All return the projects concerned and what to do; `Done` follows for each.
+
+    def order(self, ticket: int, verb: Verb, name: str, now: float) -> tuple[list[str], list[Decision]]:
+        """`name` is a project, or for reload empty for all that are open."""
+        match verb:
+            case "reload":
+                return self._reload(ticket, name, now)
+            case "load":
+                return self._load(ticket, name)
+            case "evict" | "hold":
+                return self._close(ticket, name, hold=verb == "hold")
+            case "release":
+                return self._release(ticket, name)
+
+    def _reload(self, ticket: int, name: str, now: float) -> tuple[list[str], list[Decision]]:
+        projects = self.projects.named(name) if name else self.projects.all()
+        projects = [project for project in projects if project.copies or project.error]
+        if name and not projects:
+            return [name], [Done(ticket, name, "unchanged", "")]
+        decisions: list[Decision] = []
+        for project in projects:
+            decisions += self.reloads.begin(project, now, ticket)
+        return [project.key for project in projects], decisions
+
+    def _load(self, ticket: int, name: str) -> tuple[list[str], list[Decision]]:
+        known = next(iter(self.projects.named(name)), None)
+        key = known.key if known else name
+        if known is not None and known.held:
+            return [key], [Done(ticket, key, "failed", "it is on hold; release it first")]
+        if known is not None and known.holders(known.generation):
+            return [key], [Done(ticket, key, "loaded", "")]
+        self.errands.want(key, ticket=ticket)
+        return [key], []
+
+    def _close(self, ticket: int, name: str, *, hold: bool) -> tuple[list[str], list[Decision]]:
+        projects = self.projects.named(name)
+        if hold and not projects:
+            projects = [self.projects.known(name)]
+        decisions: list[Decision] = []
+        for project in projects:
+            if hold:
+                project.held = True
+            decisions += self.reloads.cancel(project)
+            tickets = self.errands.drop(project.key)
+            decisions += [Done(waiting, project.key, "failed", "it was closed") for waiting in tickets]
+            project.generation, project.version = project.generation + 1, ""
+            project.kept_old, project.error, project.status = False, "", "ok"
+            self._closing.setdefault(project.key, []).append(ticket)
+            decisions += [Close(worker, project.key, 0) for worker in project.copies]
+            decisions += self._closed_everywhere(project)
+        return [project.key for project in projects], decisions
+
+    def _release(self, ticket: int, name: str) -> tuple[list[str], list[Decision]]:
+        projects = self.projects.named(name)
+        for project in projects:
+            project.held = False
+            if project.pinned:
+                self.errands.want(project.key)
+        return [p.key for p in projects], [Done(ticket, p.key, "released", "") for p in projects]
+
+    def wanted(self, pinned: Iterable[str], held: Iterable[str]) -> None:
+        """From now on these projects are pinned, and these on hold."""
+        pins, holds = set(pinned), set(held)
+        for project in self.projects.all():
+            project.pinned, project.held = project.key in pins, project.key in holds
+        for key in sorted(pins):
+            self.projects.known(key).pinned = True
+            self.errands.want(key)
+        for key in holds:
+            self.projects.known(key).held = True

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where a request runs: on a worker that has its project open, if that is not the slower way.
+
+Pure. A project stays where it is warm, and no request waits for a warm worker longer than a cold
+load would have taken. When the requests of a project have waited, together, for as long as a load
+takes while a worker was idle, it is loaded there too, beside the requests: the rule of who rents
+skis until the rent has come to their price, which costs at most twice of what foresight would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from qgsd.proxy.projects import Project, Projects
+from qgsd.proxy.roster import Roster
+
+# A decision looks at so many workers at most: with thousands of them the best of some is good enough.
+_LOOK_AT = 64
+
+
+def warm(project: Project, generation: int, roster: Roster) -> bytes | None:
+    """An idle worker that has the project open at this generation."""
+    for worker in islice(reversed(project.copies), _LOOK_AT):
+        if roster.is_idle(worker) and generation in project.copies[worker]:
+            return worker
+    return None
+
+
+def coldest(candidates: Iterator[bytes], projects: Projects, roster: Roster, size: int) -> bytes | None:
+    """Of idle workers the one where a further project does least harm; `size` is what each keeps open."""
+
+    def harm(worker: bytes) -> tuple[bool, int, float]:
+        count = min(projects.open_count(worker), size)
+        # Workers with room are alike but for how much of it; full ones for how old is what they would close.
+        return roster[worker].reserve, count, projects.oldest_use(worker) if count >= size else 0.0
+
+    return min(islice(candidates, _LOOK_AT), key=harm, default=None)
+
+
+def worth_waiting(project: Project, generation: int, roster: Roster, waited: float, now: float) -> bool:
+    """A warm worker will be free sooner than a cold one would have loaded the project.
+
+    `waited`: seconds that the first request in line has waited so far.
+    """
+    holders = islice(project.holders(generation), _LOOK_AT)
+    soonest = min((max(0.0, roster[worker].done_at - now) for worker in holders), default=None)
+    return soonest is not None and waited + soonest < project.load_seconds
+
+
+def worth_spreading(project: Project, backlog: int, now: float) -> bool:
+    """`backlog` requests wait although a worker is idle: a further copy of the project pays."""
+    holders = len(project.copies)
+    if not holders or not project.load_seconds:
+        return False
+    forecast = backlog * project.service_seconds / holders
+    return project.waited.at(now) + forecast >= project.load_seconds

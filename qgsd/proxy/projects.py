@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the dispatcher knows of projects: who has which version open, and what they cost.
+
+A project's content has a generation. Requests are stamped with it when they arrive, and run
+where that generation is open; so all workers switch to a new version at one instant, whatever
+they have in memory. Pure, as the scheduler that uses it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
+
+# How much of the past a mean remembers: the latest value counts for a quarter.
+_WEIGHT = 0.25
+# Projects that nobody has open are remembered for what they cost, up to so many.
+_MAX_KNOWN = 10_000
+_HALF_LIFE = 10.0
+
+Status = Literal["ok", "broken", "loading"]
+
+
+@dataclass(slots=True)
+class Fading:
+    """A sum that halves every ten seconds."""
+
+    value: float = 0.0
+    since: float = 0.0
+
+    def at(self, now: float) -> float:
+        faded: float = 0.5 ** ((now - self.since) / _HALF_LIFE)
+        return self.value * faded
+
+    def add(self, amount: float, now: float) -> None:
+        self.value, self.since = self.at(now) + amount, now
+
+    def clear(self) -> None:
+        self.value = 0.0
+
+
+@dataclass(slots=True)
+class Project:
+    """One project. `version` tells its content apart, empty when any will do; times in seconds.
+
+    `copies`: the generations that a worker has open, the last used worker last. `stamped`: how many
+    requests of a generation have not ended. `waited`: seconds that its requests have waited lately
+    although a worker was idle, one without it. `error` is QGIS's reason for not
+    loading what is there now, `broken_version`.
+    """
+
+    key: str
+    generation: int = 1
+    version: str = ""
+    copies: OrderedDict[bytes, set[int]] = field(default_factory=OrderedDict)
+    stamped: Counter[int] = field(default_factory=Counter)
+    loads_now: int = 0
+    load_seconds: float = 0.0
+    service_seconds: float = 0.0
+    memory: int = 0
+    waited: Fading = field(default_factory=Fading)
+    status: Status = "ok"
+    error: str = ""
+    broken_version: str = ""
+    kept_old: bool = False
+    changing: bool = False
+    pinned: bool = False
+    held: bool = False
+    requests: int = 0
+    hits: int = 0
+    loads: int = 0
+    evictions: int = 0
+
+    def holders(self, generation: int) -> list[bytes]:
+        """Workers that have this generation open, the last used first."""
+        return [worker for worker in reversed(self.copies) if generation in self.copies[worker]]
+
+    @property
+    def in_use(self) -> bool:
+        """It must not be forgotten."""
+        busy = self.loads_now or self.changing or self.stamped.total()
+        return bool(self.copies or busy or self.pinned or self.held)
+
+
+def _mean(old: float, new: float) -> float:
+    return new if not old else old + _WEIGHT * (new - old)
+
+
+class Projects:
+    """All of them, and for each worker what it has open in the order of last use."""
+
+    def __init__(self) -> None:
+        self._projects: OrderedDict[str, Project] = OrderedDict()
+        self._open: dict[bytes, OrderedDict[str, float]] = {}
+
+    def get(self, key: str) -> Project | None:
+        return self._projects.get(key)
+
+    def known(self, key: str) -> Project:
+        """The project of this key, from now on known."""
+        project = self._projects.get(key)
+        if project is None:
+            project = self._projects[key] = Project(key)
+            self._forget_some()
+        return project
+
+    def all(self) -> list[Project]:
+        return list(self._projects.values())
+
+    def named(self, name: str) -> list[Project]:
+        """The projects a person may mean: the ending of the file can be left out in MAP, and here."""
+        return [project for project in self._projects.values() if _stem(project.key) == _stem(name)]
+
+    def _forget_some(self) -> None:
+        for key in list(islice(self._projects, max(0, len(self._projects) - _MAX_KNOWN))):
+            self.forget(key)
+
+    def forget_unused(self, project: Project) -> None:
+        """Nobody has ever had it open, and nobody wants it any more: a name that somebody made up."""
+        if not project.loads and project.status == "ok":
+            self.forget(project.key)
+
+    def forget(self, key: str) -> None:
+        """Nothing is there under this name, unless it is in use all the same."""
+        project = self._projects.get(key)
+        if project is not None and not project.in_use:
+            del self._projects[key]
+
+    # What workers have open.
+
+    def joined(self, worker: bytes) -> None:
+        self._open[worker] = OrderedDict()
+
+    def open_count(self, worker: bytes) -> int:
+        return len(self._open[worker])
+
+    def oldest_use(self, worker: bytes) -> float:
+        """When the project that it used least lately was used; it closes that one first."""
+        return next(iter(self._open[worker].values()), 0.0)
+
+    def opened(self, worker: bytes, project: Project, generation: int, now: float) -> None:
+        project.copies.setdefault(worker, set()).add(generation)
+        self.used(worker, project, now)
+
+    def used(self, worker: bytes, project: Project, now: float) -> None:
+        project.copies.move_to_end(worker)
+        self._open[worker][project.key] = now
+        self._open[worker].move_to_end(project.key)
+        if project.key in self._projects:
+            self._projects.move_to_end(project.key)
+
+    def closed(self, worker: bytes, key: str, generation: int) -> None:
+        """The worker has closed a generation, or with 0 all it had."""
+        project = self._projects.get(key)
+        if project is None or worker not in project.copies:
+            return
+        if generation:
+            project.copies[worker].discard(generation)
+        if not generation or not project.copies[worker]:
+            del project.copies[worker]
+            self._open[worker].pop(key, None)
+
+    def gone(self, worker: bytes) -> list[str]:
+        """A worker is no more; the projects it had open, the last used last."""
+        keys = list(self._open.pop(worker, ()))
+        for key in keys:
+            self._projects[key].copies.pop(worker, None)
+        return keys
+
+    # What they cost.
+
+    @staticmethod
+    def measured_load(project: Project, seconds: float, memory: int) -> None:
+        project.loads += 1
+        project.load_seconds = _mean(project.load_seconds, seconds)
+        project.memory = int(_mean(project.memory, memory))
+
+    @staticmethod
+    def measured_service(project: Project, seconds: float) -> None:
+        project.service_seconds = _mean(project.service_seconds, seconds)
+
+
+def _stem(key: str) -> str:
+    return key[:-4] if key.endswith((".qgs", ".qgz")) else key

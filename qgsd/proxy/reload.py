@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reload as a transaction: prepare, commit, release.
+
+One worker scouts: is what is there now another version, and does it load? If so, the others
+that have the project open load it too, beside the old one, some at a time. When all are ready the
+generation is raised: requests that arrive from now on run on the new version, those that arrived
+before still on the old one, which is closed when the last of them has ended. If the new version
+does not load, nothing changes. Pure, as the scheduler that uses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qgsd.proxy.decisions import Close, Decision, Done, Load, Loaded, Note, Reinforce
+from qgsd.proxy.errands import Errands
+from qgsd.proxy.projects import Project, Projects
+from qgsd.proxy.roster import Roster
+
+# A single worker would have to stop serving to load; so long one in reserve is hoped for, unless
+# loading takes no longer than this.
+_RESERVE_PATIENCE = 2.0
+_CHEAP = 0.1
+
+Status = Literal["flipped", "unchanged", "kept-old"]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One project on its way from a generation to the next.
+
+    `version` is what the scout has found. `tickets` want to hear the end; those in `later` came after
+    the scout had looked and want another look.
+    """
+
+    project: Project
+    until_reserve: float = 0.0
+    version: str = ""
+    todo: dict[bytes, None] = field(default_factory=dict)
+    loading: set[bytes] = field(default_factory=set)
+    ready: set[bytes] = field(default_factory=set)
+    tickets: list[int] = field(default_factory=list)
+    later: list[int] = field(default_factory=list)
+    again: bool = False
+
+    @property
+    def target(self) -> int:
+        return self.project.generation + 1
+
+    @property
+    def scouting(self) -> bool:
+        return not self.version
+
+
+class Reloads:
+    """The transactions under way."""
+
+    def __init__(self, projects: Projects, roster: Roster, errands: Errands) -> None:
+        self._projects = projects
+        self._errands = errands
+        self._roster = roster
+        self._active: dict[str, Transaction] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._active
+
+    # Beginning.
+
+    def begin(self, project: Project, now: float, ticket: int | None = None) -> list[Decision]:
+        """Look at the project, and take over what is there now if it is another version."""
+        running = self._active.get(project.key)
+        if running is not None:
+            self._join(running, ticket)
+            return []
+        transaction = self._active[project.key] = Transaction(project)
+        transaction.tickets = [] if ticket is None else [ticket]
+        project.changing = True
+        return self._call_up(transaction, now)
+
+    @staticmethod
+    def _join(running: Transaction, ticket: int | None) -> None:
+        looked = bool(running.version or running.loading)
+        running.again = running.again or looked
+        if ticket is not None:
+            (running.later if looked else running.tickets).append(ticket)
+
+    def _call_up(self, transaction: Transaction, now: float) -> list[Decision]:
+        project = transaction.project
+        transaction.todo = dict.fromkeys(project.holders(project.generation))
+        if not transaction.todo:
+            return self._without_holders(transaction, now)
+        if len(self._roster) == 1 and project.load_seconds > _CHEAP:
+            transaction.until_reserve = now + _RESERVE_PATIENCE
+            return [Reinforce(1)]
+        return []
+
+    def _without_holders(self, transaction: Transaction, now: float) -> list[Decision]:
+        """Nobody has it open: the next request loads what is there."""
+        project = transaction.project
+        project.generation, project.version, project.error, project.kept_old = (
+            transaction.target,
+            "",
+            "",
+            False,
+        )
+        return self._end(transaction, "unchanged", "", now)
+
+    # Preparing.
+
+    def next_alarm(self) -> float | None:
+        return min((t.until_reserve for t in self._active.values() if t.until_reserve), default=None)
+
+    def start_some(self, now: float) -> list[Decision]:
+        """Have idle workers prepare, no more than half of them at a time."""
+        decisions: list[Decision] = []
+        for transaction in list(self._active.values()):
+            while not self._errands.bound_reached():
+                worker = self._next_to_prepare(transaction, now)
+                if worker is None:
+                    break
+                decisions.append(self._prepare(transaction, worker, now))
+            decisions += self._commit_if_complete(transaction, now)
+        return decisions
+
+    def _next_to_prepare(self, transaction: Transaction, now: float) -> bytes | None:
+        if transaction.scouting and transaction.loading:
+            return None
+        holders = transaction.project.holders(transaction.project.generation)
+        serving = [worker for worker in holders if worker not in transaction.loading]
+        if len(serving) > 1:
+            return next((worker for worker in transaction.todo if self._roster.is_idle(worker)), None)
+        if transaction.loading:
+            return None
+        if transaction.ready:
+            # The last one has to go on serving the old version; others have the new one.
+            transaction.todo.clear()
+            return None
+        return self._substitute(transaction, now)
+
+    def _substitute(self, transaction: Transaction, now: float) -> bytes | None:
+        """Another prepares for the only worker that has the project open; without any it does so itself."""
+        others = [worker for worker in self._roster.idle() if worker not in transaction.project.copies]
+        if others:
+            return others[0]
+        alone = len(self._roster) == 1 and now >= transaction.until_reserve
+        only = next(iter(transaction.todo), None)
+        return only if alone and only is not None and self._roster.is_idle(only) else None
+
+    def _prepare(self, transaction: Transaction, worker: bytes, now: float) -> Load:
+        project = transaction.project
+        transaction.todo.pop(worker, None)
+        transaction.loading.add(worker)
+        self._roster.begin_errand(worker, project.key, now, project.load_seconds)
+        project.loads_now += 1
+        return Load(worker, project.key, transaction.target, project.version)
+
+    def prepared(self, worker: bytes, loaded: Loaded, now: float) -> list[Decision] | None:
+        """A worker tells what became of its part; None when it was no part of a transaction."""
+        transaction = self._active.get(loaded.key)
+        if transaction is None or worker not in transaction.loading:
+            return None
+        transaction.loading.discard(worker)
+        if transaction.scouting or loaded.version != transaction.version:
+            return self._scouted(transaction, worker, loaded, now)
+        if loaded.outcome == "loaded":
+            transaction.ready.add(worker)
+        return self._commit_if_complete(transaction, now)
+
+    def _scouted(self, transaction: Transaction, worker: bytes, loaded: Loaded, now: float) -> list[Decision]:
+        match loaded.outcome:
+            case "unchanged":
+                transaction.project.error, transaction.project.kept_old = "", False
+                return self._end(transaction, "unchanged", "", now)
+            case "failed":
+                return self._abort(transaction, loaded.error, loaded.version, now)
+            case "gone":
+                return self._commit(transaction, now, gone=True)
+        # Changed once more while the others prepared: they have to load again.
+        transaction.todo |= dict.fromkeys(transaction.ready)
+        transaction.ready = {worker}
+        transaction.version = loaded.version
+        return self._commit_if_complete(transaction, now)
+
+    # Ending.
+
+    def _commit_if_complete(self, transaction: Transaction, now: float) -> list[Decision]:
+        if transaction.todo or transaction.loading or transaction.scouting:
+            return []
+        return self._commit(transaction, now)
+
+    def _commit(self, transaction: Transaction, now: float, *, gone: bool = False) -> list[Decision]:
+        project = transaction.project
+        project.generation = transaction.target
+        project.version = "" if gone else transaction.version
+        project.error, project.kept_old, project.status = "", False, "ok"
+        message = f"{project.key} is gone" if gone else f"{project.key} has a new version"
+        if not gone:
+            # Should only workers in reserve have prepared, the others shall have it before they are needed.
+            self._errands.want(project.key)
+        flipped = Note("project.flipped", project.key, message)
+        end = self._end(transaction, "flipped", "the project is gone" if gone else "", now)
+        return [flipped, *end, *self.release_old(project)]
+
+    def _abort(self, transaction: Transaction, error: str, version: str, now: float) -> list[Decision]:
+        project = transaction.project
+        project.error, project.kept_old, project.broken_version = error, True, version
+        message = f"{project.key} does not load any more, the old version stays: {error}"
+        closed: list[Decision] = [
+            Close(worker, project.key, project.generation) for worker in transaction.ready
+        ]
+        for worker in transaction.ready:
+            self._projects.closed(worker, project.key, transaction.target)
+        end = self._end(transaction, "kept-old", error, now)
+        return [Note("project.broken", project.key, message), *closed, *end]
+
+    def cancel(self, project: Project) -> list[Decision]:
+        """The project is closed; what loads it now is told so when it has done."""
+        transaction = self._active.get(project.key)
+        if transaction is None:
+            return []
+        transaction.tickets += transaction.later
+        transaction.again, transaction.later = False, []
+        return self._end(transaction, "kept-old", "it was closed meanwhile", 0.0)
+
+    def _end(self, transaction: Transaction, status: Status, error: str, now: float) -> list[Decision]:
+        project = transaction.project
+        del self._active[project.key]
+        project.changing = False
+        decisions: list[Decision] = [
+            Done(ticket, project.key, status, error) for ticket in transaction.tickets
+        ]
+        if transaction.again:
+            decisions += self.begin(project, now)
+            for ticket in transaction.later:
+                decisions += self.begin(project, now, ticket)
+        return decisions
+
+    def release_old(self, project: Project) -> list[Decision]:
+        """Close what no request is stamped with any more."""
+        if any(count and generation < project.generation for generation, count in project.stamped.items()):
+            return []
+        decisions: list[Decision] = []
+        for worker, generations in list(project.copies.items()):
+            old = [generation for generation in generations if generation < project.generation]
+            if old:
+                decisions.append(Close(worker, project.key, project.generation))
+            for generation in old:
+                self._projects.closed(worker, project.key, generation)
+        return decisions
+
+    # Workers that go.
+
+    def worker_gone(self, worker: bytes, now: float, reason: str = "") -> list[Decision]:
+        """`reason`: what it did itself to die, empty when it was ended by somebody or left."""
+        decisions: list[Decision] = []
+        for transaction in list(self._active.values()):
+            preparing = worker in transaction.loading
+            transaction.todo.pop(worker, None)
+            transaction.loading.discard(worker)
+            transaction.ready.discard(worker)
+            if preparing and reason:
+                error = f"QGIS crashed while it loaded it: {reason}"
+                decisions += self._abort(transaction, error, transaction.version, now)
+            elif not (transaction.todo or transaction.loading or transaction.ready):
+                decisions += self._call_up(transaction, now)
+            else:
+                decisions += self._commit_if_complete(transaction, now)
+        return decisions

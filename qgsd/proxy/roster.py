@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The workers that the scheduler knows: what each runs, and which are idle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Worker:
+    """`job` is the request it runs, `errand` the project it loads; both of `key`.
+
+    `job` stays set when the client was answered without it. `done_at`: when it is expected to be idle.
+    """
+
+    job: str | None = None
+    errand: str | None = None
+    key: str = ""
+    depth: int = 0
+    began_at: float = 0.0
+    done_at: float = 0.0
+    leaving: bool = False
+    reserve: bool = False
+
+    @property
+    def at_work(self) -> bool:
+        return self.job is not None or self.errand is not None
+
+
+class Roster:
+    """Workers by name, and how many of them are what."""
+
+    def __init__(self) -> None:
+        self._workers: dict[bytes, Worker] = {}
+        # The last one in has finished last: its caches, and the machine's, are the warmest.
+        self._idle: dict[bytes, None] = {}
+        self._depths: Counter[int] = Counter()
+        self._leaving = 0
+        self.reserve = 0
+        self.errands = 0
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._workers
+
+    def __getitem__(self, name: bytes) -> Worker:
+        return self._workers[name]
+
+    def get(self, name: bytes) -> Worker | None:
+        return self._workers.get(name)
+
+    def names(self) -> list[bytes]:
+        return list(self._workers)
+
+    @property
+    def staying(self) -> int:
+        """Workers that are not leaving."""
+        return len(self._workers) - self._leaving
+
+    @property
+    def usual(self) -> int:
+        """Those of them that are not in reserve."""
+        return self.staying - self.reserve
+
+    # Who is idle.
+
+    @property
+    def some_idle(self) -> bool:
+        return bool(self._idle)
+
+    def is_idle(self, name: bytes) -> bool:
+        return name in self._idle
+
+    def idle(self) -> Iterator[bytes]:
+        """Idle workers, the one that finished last first."""
+        return reversed(self._idle)
+
+    # Coming and going.
+
+    def add(self, name: bytes, *, reserve: bool) -> None:
+        self._workers[name] = Worker(reserve=reserve)
+        self.reserve += reserve
+        self._idle[name] = None
+
+    def leave(self, name: bytes) -> None:
+        """It takes nothing more."""
+        worker = self._workers[name]
+        if not worker.leaving:
+            self._leaving += 1
+            self.reserve -= worker.reserve
+        worker.leaving = True
+        self._idle.pop(name, None)
+
+    def remove(self, name: bytes) -> Worker:
+        worker = self._workers.pop(name)
+        self._leaving -= worker.leaving
+        self.reserve -= worker.reserve and not worker.leaving
+        self._idle.pop(name, None)
+        self._uncount(worker)
+        return worker
+
+    # Working.
+
+    def begin_job(self, name: bytes, id: str, key: str, depth: int, now: float, seconds: float) -> None:
+        worker = self._begin(name, key, now, seconds)
+        worker.job, worker.depth = id, depth
+        self._depths[depth] += 1
+
+    def begin_errand(self, name: bytes, key: str, now: float, seconds: float) -> None:
+        self._begin(name, key, now, seconds).errand = key
+        self.errands += 1
+
+    def _begin(self, name: bytes, key: str, now: float, seconds: float) -> Worker:
+        del self._idle[name]
+        worker = self._workers[name]
+        worker.key, worker.began_at, worker.done_at = key, now, now + seconds
+        return worker
+
+    def end_work(self, name: bytes) -> None:
+        """What it ran, or the errand, is over."""
+        worker = self._workers[name]
+        self._uncount(worker)
+        worker.job = worker.errand = None
+        if not worker.leaving:
+            self._idle[name] = None
+
+    def _uncount(self, worker: Worker) -> None:
+        if worker.job is not None:
+            self._depths[worker.depth] -= 1
+        self.errands -= worker.errand is not None
+
+    def has_room(self, depth: int) -> bool:
+        """Requests of a depth leave a worker of the reserve to each depth below.
+
+        So the deepest can always run, and no chain of parents waits for ever.
+        """
+        taken = sum(self._depths[at] for at in range(depth + 1))
+        return taken < self.usual + min(depth, self.reserve)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Noticing that an open project has another content now where it is stored."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+logger = logging.getLogger("qgsd.projects")
+
+_SHORTEST = 0.1
+
+
+@dataclass
+class _Watched:
+    source: str
+    version: str
+    missing: bool = False
+
+
+class ChangeWatch:
+    """A thread that asks for the versions of open projects, since a store may take long to answer.
+
+    Asking works for every store and file system, network ones too, where notification does not.
+    `version(source)` gives the version, or None when nothing is there. `interval` in seconds.
+    Readable on `fileno()` when there is something to `take`.
+    """
+
+    def __init__(self, version: Callable[[str], str | None], interval: float) -> None:
+        self.version = version
+        self.interval = interval
+        self._watched: dict[str, _Watched] = {}
+        self._lock = threading.Lock()
+        self._changes: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wake = threading.Event()
+        threading.Thread(target=self._run, name="change watch", daemon=True).start()
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def watch(self, key: str, source: str, version: str) -> None:
+        """From now on tell when this project is not of this version any more."""
+        with self._lock:
+            self._watched[key] = _Watched(source, version)
+
+    def unwatch(self, key: str) -> None:
+        with self._lock:
+            self._watched.pop(key, None)
+
+    def look_now(self) -> None:
+        """Do not wait for the next turn."""
+        self._wake.set()
+
+    def take(self) -> list[tuple[str, str]]:
+        """Projects that have changed, each with its new version, empty when it is gone."""
+        os.read(self._reader, 4096)
+        changes = []
+        while not self._changes.empty():
+            changes.append(self._changes.get())
+        return changes
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(max(_SHORTEST, self.interval))
+            self._wake.clear()
+            with self._lock:
+                watched = list(self._watched.items())
+            for key, one in watched:
+                self._look(key, one)
+
+    def _look(self, key: str, one: _Watched) -> None:
+        try:
+            version = self.version(one.source)
+        except Exception as error:
+            # A store that cannot be asked now says nothing of its projects.
+            logger.debug("the version of %s cannot be had: %s", key, error)
+            return
+        if version is None and not one.missing:
+            # It may be about to be replaced: it is gone when it is not there the second time either.
+            one.missing = True
+            return
+        one.missing = version is None
+        if (version or "") != one.version:
+            one.version = version or ""
+            self._changes.put((key, one.version))
+            os.write(self._writer, b"!")
