@@ -48,6 +48,14 @@ class Errands:
         wish = self._wanted.pop(key, None)
         return wish.tickets if wish else []
 
+    def tickets_of(self, key: str) -> list[int]:
+        """Who waits for it; they need not any more."""
+        wish = self._wanted.get(key)
+        if wish is None:
+            return []
+        tickets, wish.tickets = wish.tickets, []
+        return tickets
+
     def bound_reached(self) -> bool:
         """Half of the workers at most are out on errands, so that the others serve."""
         return self._roster.errands >= max(1, self._roster.usual // 2)

@@ -8,6 +8,7 @@ idle worker loads what. Pure, as the scheduler that uses it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from qgsd.proxy import placement
@@ -20,6 +21,15 @@ from qgsd.proxy.roster import Roster
 Verb = Literal["reload", "load", "evict", "hold", "release"]
 
 
+@dataclass(slots=True)
+class _Closing:
+    """Somebody waits until these workers have closed a project; for a hold, also until nobody loads it."""
+
+    ticket: int
+    workers: set[bytes]
+    hold: bool
+
+
 class Keeper:
     """See the module's text. `limits` may be set anew at any time."""
 
@@ -29,9 +39,9 @@ class Keeper:
         self._roster = roster
         self.errands = Errands(projects, roster)
         self.reloads = Reloads(projects, roster, self.errands)
-        # Who waits until a project is loaded, and until nobody has it open.
+        # Who waits until a project is loaded, and until it is closed.
         self._loading: dict[str, list[int]] = {}
-        self._closing: dict[str, list[int]] = {}
+        self._closing: dict[str, list[_Closing]] = {}
 
     # What workers tell.
 
@@ -58,18 +68,21 @@ class Keeper:
             self._roster.end_work(worker)
             project.loads_now -= 1
         if self._roster[worker].leaving:
-            return self._told(loaded) + self._closed_everywhere(project)
+            return self._told(loaded) + self._closed_by(worker, project)
         if loaded.outcome == "loaded":
             self.projects.opened(worker, project, loaded.generation, now)
             self.projects.measured_load(project, loaded.seconds, loaded.memory)
             project.waited.clear()
         prepared = self.reloads.prepared(worker, loaded, now)
         decisions = prepared if prepared is not None else self._file(worker, project, loaded, now)
+        if loaded.outcome == "loaded":
+            self._loading.setdefault(project.key, []).extend(self.errands.tickets_of(project.key))
+            return decisions + self._told(loaded)
         return decisions + (self._told(loaded) if on_errand else [])
 
     def _file(self, worker: bytes, project: Project, loaded: Loaded, now: float) -> list[Decision]:
         if project.held:
-            return [Close(worker, project.key, 0)] if loaded.outcome == "loaded" else []
+            return self._close_again(worker, project, loaded)
         if loaded.outcome == "loaded":
             return self._took(worker, project, loaded, now)
         if loaded.outcome == "failed" and not project.copies:
@@ -80,6 +93,14 @@ class Keeper:
         if loaded.outcome == "gone":
             self.projects.forget(loaded.key)
         return []
+
+    def _close_again(self, worker: bytes, project: Project, loaded: Loaded) -> list[Decision]:
+        """It was being loaded when it was put on hold."""
+        if loaded.outcome != "loaded":
+            return self._closed_by(worker, project)
+        for closing in self._closing.get(project.key, []):
+            closing.workers.add(worker)
+        return [Close(worker, project.key, 0)]
 
     def _took(self, worker: bytes, project: Project, loaded: Loaded, now: float) -> list[Decision]:
         if loaded.generation != project.generation:
@@ -105,12 +126,18 @@ class Keeper:
             return []
         project.evictions += worker in project.copies
         self.projects.closed(worker, key, 0)
-        return self._closed_everywhere(project)
+        return self._closed_by(worker, project)
 
-    def _closed_everywhere(self, project: Project) -> list[Decision]:
-        if project.copies or project.loads_now:
-            return []
-        return [Done(ticket, project.key, "closed", "") for ticket in self._closing.pop(project.key, [])]
+    def _closed_by(self, worker: bytes | None, project: Project) -> list[Decision]:
+        """The worker has it no more; who waited for the last one hears so."""
+        waiting, done = self._closing.pop(project.key, []), []
+        for closing in waiting:
+            closing.workers.discard(worker or b"")
+            if not closing.workers and not (closing.hold and project.loads_now):
+                done.append(closing)
+        if left := [closing for closing in waiting if closing not in done]:
+            self._closing[project.key] = left
+        return [Done(closing.ticket, project.key, "closed", "") for closing in done]
 
     def changed(self, key: str, version: str, now: float) -> list[Decision]:
         """A worker has seen that the project has another content now; empty when it is gone."""
@@ -132,7 +159,7 @@ class Keeper:
             project = self.projects.known(key)
             if self._roster.usual > 1 or project.pinned:
                 self.errands.want(key)
-            decisions += self._closed_everywhere(project)
+            decisions += self._closed_by(worker, project)
         return decisions
 
     def errand_lost(self, key: str, reason: str) -> list[Decision]:
@@ -143,7 +170,7 @@ class Keeper:
         failed: list[Decision] = [
             Done(ticket, key, "failed", f"its worker has gone: {reason}") for ticket in tickets
         ]
-        return failed + self._closed_everywhere(project)
+        return failed + self._closed_by(None, project)
 
     # What idle workers do.
 
@@ -211,18 +238,25 @@ class Keeper:
             decisions += [Done(waiting, project.key, "failed", "it was closed") for waiting in tickets]
             project.generation, project.version = project.generation + 1, ""
             project.kept_old, project.error, project.status = False, "", "ok"
-            self._closing.setdefault(project.key, []).append(ticket)
+            waiting = _Closing(ticket, set(project.copies), hold)
+            self._closing.setdefault(project.key, []).append(waiting)
             decisions += [Close(worker, project.key, 0) for worker in project.copies]
-            decisions += self._closed_everywhere(project)
+            decisions += self._closed_by(None, project)
         return [project.key for project in projects], decisions
 
     def _release(self, ticket: int, name: str) -> tuple[list[str], list[Decision]]:
         projects = self.projects.named(name)
+        decisions: list[Decision] = []
         for project in projects:
             project.held = False
             if project.pinned:
                 self.errands.want(project.key)
-        return [p.key for p in projects], [Done(ticket, p.key, "released", "") for p in projects]
+            decisions += [
+                Done(closing.ticket, project.key, "released", "it was released meanwhile")
+                for closing in self._closing.pop(project.key, [])
+            ]
+            decisions.append(Done(ticket, project.key, "released", ""))
+        return [project.key for project in projects], decisions
 
     def wanted(self, pinned: Iterable[str], held: Iterable[str]) -> None:
         """From now on these projects are pinned, and these on hold."""

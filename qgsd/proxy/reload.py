@@ -10,6 +10,7 @@ does not load, nothing changes. Pure, as the scheduler that uses it.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -114,13 +115,18 @@ class Reloads:
     def start_some(self, now: float) -> list[Decision]:
         """Have idle workers prepare, no more than half of them at a time."""
         decisions: list[Decision] = []
-        for transaction in list(self._active.values()):
+        pending = deque(self._active.values())
+        while pending:
+            transaction = pending.popleft()
             while not self._errands.bound_reached():
                 worker = self._next_to_prepare(transaction, now)
                 if worker is None:
                     break
                 decisions.append(self._prepare(transaction, worker, now))
             decisions += self._commit_if_complete(transaction, now)
+            following = self._active.get(transaction.project.key)
+            if following is not None and following is not transaction:
+                pending.append(following)
         return decisions
 
     def _next_to_prepare(self, transaction: Transaction, now: float) -> bytes | None:

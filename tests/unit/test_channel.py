@@ -43,7 +43,7 @@ def open_descriptors() -> set[str]:
 def test_orders_arrive_in_order_and_one_by_one(ends: Ends) -> None:
     master, child = ends
     sent: list[messages.Order] = [
-        messages.Drain(2.0), messages.Fork(3, "/tmp/x"), messages.ReopenLogs(), messages.Reload(1, None),
+        messages.Drain(2.0), messages.Fork(3, "/tmp/x"), messages.ReopenLogs(), messages.LookAgain(),
     ]  # fmt: skip
     for order in sent:
         master.send(order)

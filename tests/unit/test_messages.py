@@ -71,6 +71,8 @@ def a_message(kind: type[Struct]) -> Struct:
         if isinstance(hint, type) and issubclass(hint, Struct):
             return a_message(hint)
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin is typing.Literal:
+            return arguments[0]
         return origin() if origin in (list, dict) else value(arguments[0])
 
     hints = typing.get_type_hints(kind)
