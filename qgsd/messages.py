@@ -76,13 +76,6 @@ class Hold(Struct, frozen=True, array_like=True, tag="hold"):
     id: str
 
 
-class Looped(Struct, frozen=True, array_like=True, tag="looped"):
-    """This request, and what waits for it, asks this server for itself in a loop: answer them so."""
-
-    id: str
-    message: str
-
-
 class Resume(Struct, frozen=True, array_like=True, tag="resume"):
     """There is room again for more of this answer."""
 
@@ -149,12 +142,13 @@ class Assignment(Struct, frozen=True, array_like=True, tag="assignment"):
 class LoadProject(Struct, frozen=True, array_like=True, tag="load"):
     """Open what is there now as this generation, beside others; nothing if it is of the version `unless`.
 
-    The answer is `ProjectLoaded`.
+    Nothing either if `version` is given and it is of another. The answer is `ProjectLoaded`.
     """
 
     project: str
     generation: int
-    unless: str
+    unless: str = ""
+    version: str = ""
 
 
 class CloseProject(Struct, frozen=True, array_like=True, tag="close"):
@@ -185,13 +179,14 @@ class ProjectLoaded(Struct, frozen=True, array_like=True, tag="loaded"):
     """What became of a project that was to be loaded, for a request or by `LoadProject`.
 
     `version` tells the content that was found from others, on any machine. `seconds` and `memory` (bytes)
-    are what loading took. "unchanged": it was of the version `unless`. "gone": nothing is there.
+    are what loading took. "unchanged": it was of the version `unless`. "other": it was not of the
+    version that was asked for. "gone": nothing is there.
     `status` and `code` are what a client is told when it could not be loaded.
     """
 
     project: str
     generation: int
-    outcome: Literal["loaded", "unchanged", "failed", "gone"]
+    outcome: Literal["loaded", "unchanged", "other", "failed", "gone"]
     version: str = ""
     seconds: float = 0.0
     memory: int = 0
@@ -288,7 +283,7 @@ class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
     own_fault: bool = True
 
 
-FromHttp = Attach | Detach | Request | Cancel | Hold | Resume | Looped
+FromHttp = Attach | Detach | Request | Cancel | Hold | Resume
 ToHttp = Failure | HandBack | Workforce | Moving | Answer | Chunk | End
 FromWorker = (
     Join | Leave | Answer | Chunk | End | Failure | WorkerLost

@@ -54,7 +54,7 @@ class Loaded:
 
     key: str
     generation: int
-    outcome: Literal["loaded", "unchanged", "failed", "gone"]
+    outcome: Literal["loaded", "unchanged", "other", "failed", "gone"]
     version: str = ""
     seconds: float = 0.0
     memory: int = 0
@@ -148,12 +148,16 @@ class Reinforce:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Have the worker open what is there now as this generation, unless it is of the version `unless`."""
+    """Have the worker open what is there now as this generation, unless it is of the version `unless`.
+
+    With `version`, only if it is of that one.
+    """
 
     worker: bytes
     key: str
     generation: int
-    unless: str
+    unless: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,8 +198,6 @@ class Dispatcher:
             case messages.Hold(id) | messages.Resume(id) as message:
                 if worker := self.scheduler.worker_of(id):
                     self._to_worker(worker, message)
-            case messages.Looped(id, message):
-                self._carry_out(self.scheduler.looped(id, message))
             case messages.Attach():
                 self.peers.add(sender)
                 answer = messages.Moving() if self.closing else messages.Workforce(self.scheduler.workers)
@@ -319,8 +317,8 @@ class Dispatcher:
                     self.frames.pop(id, None)
                 case plan.Release(worker):
                     self._to_worker(worker, messages.Dismiss())
-                case plan.Load(worker, key, generation, unless):
-                    self._to_worker(worker, messages.LoadProject(key, generation, unless))
+                case plan.Load(worker, key, generation, unless, version):
+                    self._to_worker(worker, messages.LoadProject(key, generation, unless, version))
                 case plan.Close(worker, key, keep):
                     self._to_worker(worker, messages.CloseProject(key, keep))
                 case plan.Note(event, key, message):

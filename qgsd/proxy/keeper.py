@@ -18,6 +18,9 @@ from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.reload import Reloads
 from qgsd.proxy.roster import Roster
 
+# Seconds until a further copy of a project is tried again after one could not be loaded.
+_PAUSE = 30.0
+
 Verb = Literal["reload", "load", "evict", "hold", "release"]
 
 
@@ -72,7 +75,6 @@ class Keeper:
         if loaded.outcome == "loaded":
             self.projects.opened(worker, project, loaded.generation, now)
             self.projects.measured_load(project, loaded.seconds, loaded.memory)
-            project.waited.clear()
         prepared = self.reloads.prepared(worker, loaded, now)
         decisions = prepared if prepared is not None else self._file(worker, project, loaded, now)
         if loaded.outcome == "loaded":
@@ -83,8 +85,13 @@ class Keeper:
     def _file(self, worker: bytes, project: Project, loaded: Loaded, now: float) -> list[Decision]:
         if project.held:
             return self._close_again(worker, project, loaded)
+        project.waited.clear()
+        if loaded.outcome != "loaded":
+            project.no_copies_until = now + _PAUSE
         if loaded.outcome == "loaded":
             return self._took(worker, project, loaded, now)
+        if loaded.outcome == "other":
+            return self.changed(project.key, loaded.version, now)
         if loaded.outcome == "failed" and not project.copies:
             told = project.broken_version == loaded.version and project.status == "broken"
             project.status, project.error, project.broken_version = "broken", loaded.error, loaded.version
@@ -110,8 +117,9 @@ class Keeper:
         if not project.version:
             project.version, project.status, project.error = loaded.version, "ok", ""
         elif loaded.version != project.version:
-            # Two workers loaded it for the first time while it changed.
-            return self.reloads.begin(project, now)
+            # Two workers loaded it for the first time while it changed: the first has said what is served.
+            self.projects.closed(worker, project.key, 0)
+            return [Close(worker, project.key, 0), *self.reloads.begin(project, now)]
         return []
 
     def _told(self, loaded: Loaded) -> list[Decision]:
@@ -159,7 +167,8 @@ class Keeper:
             project = self.projects.known(key)
             if self._roster.usual > 1 or project.pinned:
                 self.errands.want(key)
-            decisions += self._closed_by(worker, project)
+        for key in list(self._closing):
+            decisions += self._closed_by(worker, self.projects.known(key))
         return decisions
 
     def errand_lost(self, key: str, reason: str) -> list[Decision]:
@@ -187,7 +196,7 @@ class Keeper:
             self.errands.drop(project.key)
             self._roster.begin_errand(worker, project.key, now, project.load_seconds)
             project.loads_now += 1
-            decisions.append(Load(worker, project.key, project.generation, ""))
+            decisions.append(Load(worker, project.key, project.generation, version=project.version))
         self.errands.begun()
         return decisions
 

@@ -51,7 +51,9 @@ def worth_waiting(project: Project, generation: int, roster: Roster, waited: flo
 def worth_spreading(project: Project, backlog: int, now: float) -> bool:
     """`backlog` requests wait although a worker is idle: a further copy of the project pays."""
     holders = len(project.copies)
-    if not holders or not project.load_seconds:
+    if not holders or not project.load_seconds or project.kept_old or project.changing:
+        return False
+    if now < project.no_copies_until:
         return False
     forecast = backlog * project.service_seconds / holders
     return project.waited.at(now) + forecast >= project.load_seconds

@@ -46,8 +46,8 @@ class Project:
 
     `copies`: the generations that a worker has open, the last used worker last. `stamped`: how many
     requests of a generation have not ended. `waited`: seconds that its requests have waited lately
-    although a worker was idle, one without it. `error` is QGIS's reason for not
-    loading what is there now, `broken_version`.
+    although a worker was idle, one without it. `no_copies_until`: a further copy could not be had.
+    `error` is QGIS's reason for not loading what is there now, `broken_version`.
     """
 
     key: str
@@ -60,6 +60,7 @@ class Project:
     service_seconds: float = 0.0
     memory: int = 0
     waited: Fading = field(default_factory=Fading)
+    no_copies_until: float = 0.0
     status: Status = "ok"
     error: str = ""
     broken_version: str = ""

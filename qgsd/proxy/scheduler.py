@@ -142,6 +142,8 @@ class Scheduler:
             return []
         if self._closing:
             return [GiveBack(arrival.peer, arrival.id)]
+        if arrival.depth > self.limits.nested_depth:
+            return self._looped(arrival)
         self._bulkhead.asked(arrival.key, now)
         if refusal := self._refusal(arrival, now):
             return [refusal]
@@ -176,9 +178,17 @@ class Scheduler:
         self._end(id)
         return [Forget(id)]
 
-    def looped(self, id: str, message: str) -> list[Decision]:
-        """A request asks for itself: it and all that wait for it are answered so, their workers run on."""
-        decisions: list[Decision] = []
+    def _looped(self, arrival: Arrival) -> list[Decision]:
+        """It asks for itself: it and all that wait for it are answered 508 (RFC 5842), their workers run on.
+
+        All at once, or one of them would end first with an error of QGIS that tells nothing.
+        """
+        message = (
+            f"projects ask this server for maps of itself more than {self.limits.nested_depth} levels "
+            "deep: a loop"
+        )
+        decisions: list[Decision] = [Fail(arrival.peer, arrival.id, 508, "loop_detected", message)]
+        id = arrival.parent
         while job := self._jobs.get(id):
             decisions.append(Fail(job.arrival.peer, id, 508, "loop_detected", message))
             self._end(id)

@@ -147,8 +147,8 @@ class Worker:
                 self._let_go()
             case messages.Hold(id):
                 self._pause(id)
-            case messages.LoadProject(project, generation, unless):
-                self._load(project, generation, unless)
+            case messages.LoadProject() as order:
+                self._load(order)
             case messages.CloseProject() as order:
                 self._close(order)
             case messages.Pins(keys):
@@ -194,12 +194,16 @@ class Worker:
 
     # Projects.
 
-    def _load(self, project: str, generation: int, unless: str) -> None:
+    def _load(self, order: messages.LoadProject) -> None:
         row, now = self.child.row, time.monotonic()
-        row.project = project
+        row.project = order.project
         row.since, row.deadline = now, now + _LOAD_SECONDS
         row.state = State.BUSY
-        self._tell_loaded(self.projects.load(project, generation, unless=unless or None))
+        try:
+            loaded = self.projects.load(order.project, order.generation, order.version, order.unless or None)
+        except WrongVersion as wrong:
+            loaded = messages.ProjectLoaded(order.project, order.generation, "other", wrong.version)
+        self._tell_loaded(loaded)
         self._rest()
 
     def _tell_loaded(self, loaded: messages.ProjectLoaded) -> None:

@@ -150,8 +150,8 @@ class Instance:
             assert done.returncode == 0, f"{arguments}: {done.returncode} {done.stdout} {done.stderr}"
         return done
 
-    def ctl_json(self, *arguments: str) -> Any:
-        return json.loads(self.ctl("--json", *arguments).stdout)
+    def ctl_json(self, *arguments: str, check: bool = True) -> Any:
+        return json.loads(self.ctl("--json", *arguments, check=check).stdout)
 
     def workers(self) -> list[dict[str, Any]]:
         return [row for row in self.ctl_json("ps") if row["role"] == "worker"]

@@ -93,50 +93,6 @@ def test_ttin_and_ttou(launch: Launch, projects: Path) -> None:
     wait_for("two workers", lambda: len(instance.workers()) == 2)
 
 
-def test_reload_serves_the_new_content(launch: Launch, projects: Path) -> None:
-    instance = launch("--rootdir", str(projects), "--set", "cache.check_interval=3600")
-    capabilities = ows_path(SERVICE="WMS", REQUEST="GetCapabilities")
-    for _ in range(6):
-        assert "<Title>World</Title>" in instance.get(capabilities).text
-    project = projects / "world.qgs"
-    new = projects / "new"
-    new.write_text(project.read_text().replace("<title>World</title>", "<title>New World</title>"))
-    rename_title(new)
-    os.replace(new, project)
-    records = instance.ctl_json("reload")
-    assert [(row["project"], row["status"]) for row in records] == [("world", "flipped")]
-    answers = [instance.get(capabilities).text for _ in range(6)]
-    assert all("<Title>New World</Title>" in text for text in answers)
-
-
-def rename_title(project: Path) -> None:
-    """The title that WMS shows is an entry of its own."""
-    text = project.read_text()
-    text = text.replace(">World</WMSServiceTitle>", ">New World</WMSServiceTitle>")
-    project.write_text(text)
-
-
-def test_a_changed_file_is_noticed(launch: Launch, projects: Path) -> None:
-    instance = launch("--rootdir", str(projects), "--set", "cache.check_interval=0")
-    capabilities = ows_path(SERVICE="WMS", REQUEST="GetCapabilities")
-    assert "New World" not in instance.get(capabilities).text
-    rename_title(projects / "world.qgs")
-    assert "<Title>New World</Title>" in instance.get(capabilities).text
-
-
-def test_a_broken_upload_takes_nothing_down(launch: Launch, projects: Path) -> None:
-    instance = launch("--rootdir", str(projects), "--workers", "1", "--set", "cache.check_interval=0")
-    assert instance.get(TILE).status == 200
-    project = projects / "world.qgs"
-    whole = project.read_text()
-    project.write_text(whole[: len(whole) // 2])
-    assert instance.get(TILE).status == 200
-    (record,) = instance.ctl_json("reload")
-    assert record["status"] in ("kept-old", "unchanged")
-    project.write_text(whole)
-    assert instance.get(TILE).status == 200
-
-
 def test_kill_replaces_the_worker(launch: Launch, projects: Path) -> None:
     instance = launch("--rootdir", str(projects))
     before = {row["slot"]: row["pid"] for row in instance.workers()}

@@ -13,7 +13,13 @@ from collections import Counter, OrderedDict
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from qgsd.proxy.decisions import (
     Arrival,
@@ -104,9 +110,14 @@ class ProjectsHistory(RuleBasedStateMachine):
                 if not copies:
                     worker.copies.pop(key, None)
                 self.take(self.scheduler.closed(name, key, keep))
-            case Load(key=key, generation=generation, unless=unless):
-                if self.disk[key] is not None and self.disk[key] == unless:
-                    self.take(self.scheduler.loaded(name, Loaded(key, generation, "unchanged", unless), self.now))
+            case Load(key=key, generation=generation, unless=unless, version=wanted):
+                if wanted and self.disk[key] != wanted:
+                    told = Loaded(key, generation, "other", self.disk[key] or "")
+                    self.take(self.scheduler.loaded(name, told, self.now))
+                elif self.disk[key] is not None and self.disk[key] == unless:
+                    self.take(
+                        self.scheduler.loaded(name, Loaded(key, generation, "unchanged", unless), self.now)
+                    )
                 else:
                     self.load(name, worker, key, generation)
             case Dispatch():
@@ -136,7 +147,7 @@ class ProjectsHistory(RuleBasedStateMachine):
         if version is not None:
             worker.copies.move_to_end(key)
             assert self.age[version] >= floor, "an older version than one that was in service on arrival"
-            at, newest = self.newest.get(key, (0, 0))
+            _, newest = self.newest.get(key, (0, 0))
             if self.age[version] > newest:
                 self.newest[key] = (self.requests, self.age[version])
         self.take(self.scheduler.finished(name, task.id, self.now))

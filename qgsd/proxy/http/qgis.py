@@ -54,7 +54,7 @@ class QgisHandler(ServiceHandler):
             location = parse_map(wanted.map)
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
-        origin = self._origin()
+        origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
         self.details.update(project=location.key, service=wanted.service, operation=wanted.operation)
         request = messages.Request(
             id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
@@ -89,16 +89,6 @@ class QgisHandler(ServiceHandler):
         if self.settings_now.server.http_proxy:
             host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
         return f"{request.protocol}://{host}{request.uri}"
-
-    def _origin(self) -> nesting.Origin:
-        """Whose request this is. Raises `HttpError` 508 (RFC 5842) where it goes in circles."""
-        origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
-        deepest = self.settings_now.supervision.nested_depth
-        if origin.depth > deepest:
-            message = f"projects ask this server for maps of itself more than {deepest} levels deep: a loop"
-            self.context.upstream.looped(origin.parent, message)
-            raise HttpError(508, "loop_detected", message)
-        return origin
 
     def _fingerprint(self, body: bytes) -> str:
         """The same for the same request, whoever sends it."""

@@ -104,9 +104,9 @@ class _Link:
         self.stream.on_recv(self._received, copy=False)
         self.monitor = ZMQStream(monitor)
         self.monitor.on_recv(self._disconnected)
-        self.send(messages.Attach(messages.PROTOCOL, os.getpid()))
+        self._send(messages.Attach(messages.PROTOCOL, os.getpid()))
 
-    def send(self, message: messages.FromHttp) -> None:
+    def _send(self, message: messages.FromHttp) -> None:
         self.stream.send_multipart([messages.encode(message), b""])
 
     def submit(self, exchange: Exchange) -> None:
@@ -116,7 +116,7 @@ class _Link:
 
     def cancel(self, id: str) -> None:
         if self.exchanges.pop(id, None) is not None:
-            self.send(messages.Cancel(id))
+            self._send(messages.Cancel(id))
             self._leave_when_done()
 
     def hold(self, exchange: Exchange) -> None:
@@ -124,10 +124,10 @@ class _Link:
         id = exchange.request.id
         if not exchange.held and exchange.overflows:
             exchange.held = True
-            self.send(messages.Hold(id))
+            self._send(messages.Hold(id))
         elif exchange.held and not exchange.overflows:
             exchange.held = False
-            self.send(messages.Resume(id))
+            self._send(messages.Resume(id))
 
     def retire(self) -> None:
         """Take no new requests; go when the last answer is in."""
@@ -136,7 +136,7 @@ class _Link:
 
     def _leave_when_done(self) -> None:
         if self.retired and not self.exchanges and not self.stream.closed():
-            self.send(messages.Detach())
+            self._send(messages.Detach())
             self._close()
 
     def _close(self) -> None:
@@ -222,10 +222,6 @@ class Upstream:
         exchange.close()
         for link in list(self.links):
             link.cancel(exchange.request.id)
-
-    def looped(self, id: str, message: str) -> None:
-        """The request that asked for another goes in circles."""
-        self._current.send(messages.Looped(id, message))
 
     def close(self) -> None:
         """Say goodbye on every connection; nothing is asked or answered any more."""
