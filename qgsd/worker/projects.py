@@ -99,13 +99,15 @@ class Projects:
     # Loading and replacing.
 
     def _refreshed(self, key: str, entry: OpenProject, path: Path) -> tuple[QgsProject, float]:
-        if (path, _version(path)) == (entry.path, entry.version):
+        # Of before the attempt: a file that is complete a moment after it must be tried again.
+        version = _version(path)
+        if (path, version) == (entry.path, entry.version):
             return entry.project, 0.0
         try:
             fresh = self._prepare(path)
         except ProjectError as error:
             logger.warning("%s has changed and does not load, the old version stays: %s", key, error)
-            entry.version = _version(path)
+            entry.version = version
             return entry.project, 0.0
         self._commit(key, fresh)
         return fresh.project, fresh.load_seconds

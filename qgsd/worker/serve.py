@@ -11,7 +11,7 @@ import traceback
 import zmq
 from qgis.core import QgsProject
 
-from qgsd import __version__, messages
+from qgsd import __version__, descriptors, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.location import LocationError
@@ -25,6 +25,8 @@ from qgsd.worker.qgis_server import QgisServer
 logger = logging.getLogger("qgsd.worker")
 
 _BEAT_MS = 500
+# Without descriptors QGIS opens no file and draws maps without the layer: a wrong answer is worse than none.
+_FEW_DESCRIPTORS = 0.9
 
 
 class Worker:
@@ -107,6 +109,14 @@ class Worker:
         else:
             # No dispatcher is there that could send anything or say goodbye.
             self.dismissed = True
+
+    def leave_when_worn(self) -> None:
+        """Before the last piece of an answer: to be heard before another request is assigned."""
+        used, limit = descriptors.in_use(), descriptors.limit()
+        if used >= _FEW_DESCRIPTORS * limit and not self.draining:
+            reason = f"worker {self.label} goes: {used} of {limit} descriptors are open, something leaks them"
+            self.child.happened("worker.retired", reason, slot=self.child.begin.slot, pid=os.getpid())
+            self._drain()
 
     # The dispatcher.
 
@@ -221,6 +231,8 @@ class _Answer:
 
     def send(self, status: int, headers: messages.Headers, data: bytes, last: bool) -> None:
         connection = self.worker.connection
+        if last:
+            self.worker.leave_when_worn()
         if not self.opened:
             self.opened = True
             answer = messages.Answer(self.id, status, headers, self._timing(), self.worker.label, last)
