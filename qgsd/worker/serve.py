@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -16,6 +17,7 @@ from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.location import LocationError
 from qgsd.scoreboard import State
+from qgsd.worker import cancelling
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.connection import Connection
 from qgsd.worker.nested import NestingMark
@@ -43,6 +45,7 @@ class Worker:
         assert interface is not None
         self.projects = Projects(child.settings, interface.removeConfigCacheEntry)
         self.mark = NestingMark(begin.token)
+        self.canceller = cancelling.Canceller() if cancelling.is_possible() else None
         self.connections = 0
         self.announced = False
         self.draining = False
@@ -202,8 +205,12 @@ class Worker:
     def _run_qgis(self, request: messages.Request, body: bytes, project: QgsProject, answer: _Answer) -> None:
         response = StreamedResponse(answer.send)
         try:
-            self.qgis.server.handleRequest(qgis_request(request, body), response, project)
-            response.finish()
+            with self._in_time(response):
+                self.qgis.server.handleRequest(qgis_request(request, body), response, project)
+            if response.cancelled:
+                self._give_up(request, response, answer)
+            else:
+                response.finish()
         except Exception as error:
             logger.error("request %s failed: %s\n%s", request.id, error, traceback.format_exc())
             if response.finished:
@@ -213,6 +220,23 @@ class Worker:
             else:
                 message = "QGIS failed on this request; the log of the server has the reason"
                 self.connection.send(messages.Failure(request.id, 500, "qgis_failed", message))
+
+    def _in_time(self, response: StreamedResponse) -> contextlib.AbstractContextManager[None]:
+        """Ask QGIS to stop when the deadline passes, where it can be asked."""
+        if self.canceller is None:
+            return contextlib.nullcontext()
+        return self.canceller.after(self.child.row.deadline - time.monotonic(), response.feedback())
+
+    def _give_up(self, request: messages.Request, response: StreamedResponse, answer: _Answer) -> None:
+        """QGIS has stopped when it was asked to. The dispatcher has told the client, or does now."""
+        self.child.happened(
+            "request.cancelled", "QGIS stopped rendering at the deadline", project=request.project
+        )
+        if response.started:
+            answer.end(complete=False)
+        else:
+            message = f"no complete answer within the deadline of {request.timeout:.3g} s"
+            self.connection.send(messages.Failure(request.id, 504, "timeout", message))
 
 
 class _Answer:
