@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
 SEED = int(os.environ.get("SOAK_SEED", str(random.randrange(1 << 30))))
 PLUGINS = Path(__file__).parents[1] / "plugins"
 _PAUSE = 5.0
+_TELLING = re.compile(r"request\.|killed|retired|drained|backoff|failed|project\.")
 # Each with keep-alive or not: maps, a document, features, an answer of many pieces, an error, a page.
 _LOAD = [
     (ows_path(**GET_MAP), True),
@@ -81,9 +83,18 @@ def test_nothing_grows(
             measured.take(time.monotonic() - began)
     with capsys.disabled():
         print(f"\n{sum(crowd.good for crowd in load)} answers, seed {SEED}\n" + "\n".join(_table(measured)))
-    assert [problem for crowd in load for problem in crowd.bad] == []
+    _judge_answers(load, instance)
     grown = [line for line in _table(measured) if line.endswith("GROWS")]
     assert not grown, "\n".join(["these grow without end:", *grown])
+
+
+def _judge_answers(load: list[Crowd], instance: Instance) -> None:
+    """All are good but those that had begun when their worker was killed: nobody can complete them."""
+    bad = [problem for crowd in load for problem in crowd.bad]
+    kills = instance.log_text.count("worker.crashed")
+    cut = [problem for problem in bad if problem.startswith("IncompleteRead")]
+    told = [line for line in instance.log_text.splitlines() if _TELLING.search(line)]
+    assert len(bad) == len(cut) <= kills, "\n".join([*bad[:10], *told[-100:]])
 
 
 def _is_settled(instance: Instance) -> bool:
