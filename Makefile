@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test lint format clean
+.PHONY: help setup run test lint chaos soak format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,9 +25,13 @@ test: .venv/.ready ## lint, then the whole test suite
 	@scripts/lint
 	@$(BIN)/pytest
 
-chaos: .venv/.ready ## the chaos suite in its long form, about ten minutes
+chaos: .venv/.ready ## the chaos suite in its long form, about a quarter of an hour
 	@scripts/setup-test
-	@CHAOS_SECONDS=60 $(BIN)/pytest tests/chaos
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(BIN)/pytest tests/chaos
+
+soak: .venv/.ready ## steady load with faults for SOAK_SECONDS (1800): nothing may grow
+	@scripts/setup-test
+	@SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(BIN)/pytest tests/soak
 
 format: .venv/.ready ## put all code into the common form
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

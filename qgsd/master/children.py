@@ -68,6 +68,11 @@ class ChildRecord:
         return "starting" if self.ready_at is None else "ready"
 
     @property
+    def has_drained(self) -> bool:
+        """It was asked to go, or has gone of its own accord."""
+        return self.drained_at is not None or self.row.state == State.DRAINING
+
+    @property
     def state(self) -> ChildState:
         """What `ps` shows."""
         if self.phase != "ready":

@@ -52,7 +52,7 @@ class Exits:
         """Record the end of a child. False when it shows that the instance cannot start at all."""
         if record.kill_cause:
             failed = self._killed(record)
-        elif record.drained_at is not None and status == 0:
+        elif record.has_drained and status == 0:
             reason = record.retiring or "it has finished"
             details = {"slot": record.slot, "pid": record.pid}
             self._events.add(f"{record.role}.drained", f"{record.name} has gone: {reason}", details)

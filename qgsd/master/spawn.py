@@ -142,6 +142,8 @@ class Spawner:
 
     def _record(self, role: Role, slot: int, generation: int) -> tuple[ChildRecord, int, int]:
         row = self._children.free_row()
+        # First what may fail on a full disk: descriptors taken before it would be lost at every try.
+        tmpdir = self._make_tmpdir(role, row) if role in ("worker", "template") else None
         ours, theirs = channel.pair()
         log_read, log_write = os.pipe()
         record = ChildRecord(
@@ -153,7 +155,7 @@ class Spawner:
             channel=MasterEnd(ours),
             started_at=time.monotonic(),
             log_pipe=log_read,
-            tmpdir=self._make_tmpdir(role, row) if role in ("worker", "template") else None,
+            tmpdir=tmpdir,
         )
         return record, theirs.detach(), log_write
 

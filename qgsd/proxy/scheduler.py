@@ -35,6 +35,7 @@ from qgsd.proxy.decisions import (
     Retry,
     Tripped,
 )
+from qgsd.proxy.displacement import displaced
 from qgsd.proxy.keeper import Keeper, Verb
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.quarantine import Quarantine
@@ -147,13 +148,14 @@ class Scheduler:
         self._bulkhead.asked(arrival.key, now)
         if refusal := self._refusal(arrival, now):
             return [refusal]
+        decisions = self._make_room(arrival, now)
         deadline = now + arrival.timeout
         job = _Job(arrival, now, deadline, min(deadline, now + self.limits.queue_timeout))
         self._jobs[arrival.id] = job
         self._stamp(job)
         self._enqueue(job)
         self._set_alarm(job.queue_deadline, arrival.id)
-        return self._match(now)
+        return decisions + self._match(now)
 
     def _refusal(self, arrival: Arrival, now: float) -> Fail | None:
         """Why a request is not even queued."""
@@ -163,13 +165,33 @@ class Scheduler:
         if self.quarantine.blocks(arrival.fingerprint, now):
             message = f"this request crashed QGIS before and is not run for a while ({arrival.fingerprint})"
             return Fail(peer, id, 500, "quarantined", message)
-        if self._waiting >= self.limits.max_queue and not self._runs_at_once(arrival, now):
-            message = f"the queue is full ({self._waiting} requests wait); try again shortly"
-            return Fail(peer, id, 503, "queue_full", message)
+        if self._is_full_for(arrival, now) and self._displaced_by(arrival) is None:
+            return self._queue_full(arrival)
         if wait := self._breakers.refuses(arrival.key, now):
             message = f"'{arrival.key}' has not answered in time lately; try again in {wait:.0f} s"
             return Fail(peer, id, 503, "project_unavailable", message, retry_after=wait)
         return None
+
+    def _is_full_for(self, arrival: Arrival, now: float) -> bool:
+        return self._waiting >= self.limits.max_queue and not self._runs_at_once(arrival, now)
+
+    def _displaced_by(self, arrival: Arrival) -> str | None:
+        own = 0 if arrival.depth else len(self._turns.waiting(arrival.key))
+        return displaced(self._turns.lines, own)
+
+    def _make_room(self, arrival: Arrival, now: float) -> list[Decision]:
+        """In a full queue another request has to go for this one."""
+        if not self._is_full_for(arrival, now):
+            return []
+        gone = self._displaced_by(arrival)
+        assert gone is not None, "it would have been refused"
+        refusal = self._queue_full(self._jobs[gone].arrival)
+        self._end(gone)
+        return [refusal]
+
+    def _queue_full(self, arrival: Arrival) -> Fail:
+        message = f"the queue is full ({self._waiting} requests wait); try again shortly"
+        return Fail(arrival.peer, arrival.id, 503, "queue_full", message)
 
     def cancelled(self, id: str) -> list[Decision]:
         """The client has gone: a waiting request is dropped, a running one runs for nothing."""

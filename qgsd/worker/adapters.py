@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from qgis.core import QgsFeedback
 from qgis.PyQt.QtCore import QBuffer, QByteArray, QIODevice
 from qgis.server import QgsBufferServerRequest, QgsServerRequest, QgsServerResponse
 
@@ -47,6 +48,8 @@ class StreamedResponse(QgsServerResponse):
         self._headers: dict[str, str] = {}
         self._sent = False
         self._finished = False
+        # QGIS gets a bare pointer: it must live as long as the response.
+        self._feedback = QgsFeedback()
         self._buffer = QBuffer()
         self._buffer.open(QIODevice.OpenModeFlag.ReadWrite)
 
@@ -109,6 +112,10 @@ class StreamedResponse(QgsServerResponse):
         self._buffer.seek(0)
         self._buffer.buffer().clear()
 
+    def feedback(self) -> QgsFeedback:
+        """Asked for by QGIS 3.36 and later."""
+        return self._feedback
+
     # Our own side.
 
     @property
@@ -120,7 +127,15 @@ class StreamedResponse(QgsServerResponse):
     def finished(self) -> bool:
         return self._finished
 
+    @property
+    def cancelled(self) -> bool:
+        """QGIS was asked to stop; nothing of what it wrote since has been sent, for it may be a part only."""
+        return self._feedback.isCanceled()
+
     def _pass_on(self, *, last: bool) -> None:
+        if self.cancelled:
+            self.truncate()
+            return
         data = bytes(self._buffer.data())
         self.truncate()
         headers = [] if self._sent else list(self._headers.items())

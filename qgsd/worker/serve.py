@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -11,11 +12,12 @@ import traceback
 import zmq
 from qgis.core import QgsProject
 
-from qgsd import __version__, messages
+from qgsd import __version__, descriptors, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.location import LocationError
 from qgsd.scoreboard import State
+from qgsd.worker import cancelling
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.connection import Connection
 from qgsd.worker.nested import NestingMark
@@ -27,6 +29,8 @@ logger = logging.getLogger("qgsd.worker")
 
 _BEAT_MS = 500
 _LOAD_SECONDS = 60.0
+# Without descriptors QGIS opens no file and draws maps without the layer: a wrong answer is worse than none.
+_FEW_DESCRIPTORS = 0.9
 
 
 class Worker:
@@ -46,6 +50,7 @@ class Worker:
             child.settings, interface.removeConfigCacheEntry, self.watch.watch, self.watch.unwatch
         )
         self.mark = NestingMark(begin.token)
+        self.canceller = cancelling.Canceller() if cancelling.is_possible() else None
         self.connections = 0
         self.announced = False
         self.draining = False
@@ -131,6 +136,14 @@ class Worker:
         else:
             # No dispatcher is there that could send anything or say goodbye.
             self.dismissed = True
+
+    def leave_when_worn(self) -> None:
+        """Before the last piece of an answer: to be heard before another request is assigned."""
+        used, limit = descriptors.in_use(), descriptors.limit()
+        if used >= _FEW_DESCRIPTORS * limit and not self.draining:
+            reason = f"worker {self.label} goes: {used} of {limit} descriptors are open, something leaks them"
+            self.child.happened("worker.retired", reason, slot=self.child.begin.slot, pid=os.getpid())
+            self._drain()
 
     # The dispatcher.
 
@@ -275,8 +288,12 @@ class Worker:
     def _run_qgis(self, request: messages.Request, body: bytes, project: QgsProject, answer: _Answer) -> None:
         response = StreamedResponse(answer.send)
         try:
-            self.qgis.server.handleRequest(qgis_request(request, body), response, project)
-            response.finish()
+            with self._in_time(response):
+                self.qgis.server.handleRequest(qgis_request(request, body), response, project)
+            if response.cancelled:
+                self._give_up(request, response, answer)
+            else:
+                response.finish()
         except Exception as error:
             logger.error("request %s failed: %s\n%s", request.id, error, traceback.format_exc())
             if response.finished:
@@ -286,6 +303,23 @@ class Worker:
             else:
                 message = "QGIS failed on this request; the log of the server has the reason"
                 self.connection.send(messages.Failure(request.id, 500, "qgis_failed", message))
+
+    def _in_time(self, response: StreamedResponse) -> contextlib.AbstractContextManager[None]:
+        """Ask QGIS to stop when the deadline passes, where it can be asked."""
+        if self.canceller is None:
+            return contextlib.nullcontext()
+        return self.canceller.after(self.child.row.deadline - time.monotonic(), response.feedback())
+
+    def _give_up(self, request: messages.Request, response: StreamedResponse, answer: _Answer) -> None:
+        """QGIS has stopped when it was asked to. The dispatcher has told the client, or does now."""
+        self.child.happened(
+            "request.cancelled", "QGIS stopped rendering at the deadline", project=request.project
+        )
+        if response.started:
+            answer.end(complete=False)
+        else:
+            message = f"no complete answer within the deadline of {request.timeout:.3g} s"
+            self.connection.send(messages.Failure(request.id, 504, "timeout", message))
 
 
 class _Answer:
@@ -304,6 +338,8 @@ class _Answer:
 
     def send(self, status: int, headers: messages.Headers, data: bytes, last: bool) -> None:
         connection = self.worker.connection
+        if last:
+            self.worker.leave_when_worn()
         if not self.opened:
             self.opened = True
             answer = messages.Answer(self.id, status, headers, self._timing(), self.worker.label, last)

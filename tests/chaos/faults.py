@@ -1,61 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults as they happen to an installation, each a small object that is struck again and again.
-
-A seeded generator chooses the victims, so that a run can be repeated.
-"""
+"""The list of faults, and those that kill, stop and hold up processes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import psutil
 
-from tests.integration.instance import Instance, ows_path
+from tests.chaos import clock, replacing, resources
+from tests.chaos.fault import Fault, Strike, Target
+from tests.integration.instance import ows_path
+from tests.waiting import wait_for
 
-Strike = Callable[["Target"], None]
-
-
-@dataclass
-class Target:
-    """What a fault may act on."""
-
-    instance: Instance
-    random: random.Random
-    struck: int = 0
-    sockets: list[socket.socket] | None = None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`every` seconds `strike` is called; `settings` of the instance; how many failures may be seen."""
-
-    name: str
-    every: float
-    strike: Strike
-    settings: tuple[str, ...] = ()
-    excused: int = 0
-
-
-def _children(target: Target, title: str) -> list[psutil.Process]:
-    """By process title, because asking the master would be a load of its own."""
-    found = []
-    for process in target.instance.family():
-        with contextlib.suppress(psutil.Error):
-            if process.cmdline() and process.cmdline()[0].startswith(f"qgsd: {title}"):
-                found.append(process)
-    return sorted(found, key=lambda process: process.pid)
+_SLOW_CLIENTS = 8
+_SLOW_ANSWER = ows_path(SERVICE="PROBE", REQUEST="stream", VALUE="4000")
 
 
 def kill(*titles: str) -> Strike:
     def strike(target: Target) -> None:
         for title in titles:
-            if found := _children(target, title):
+            if found := target.children(title):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     target.random.choice(found).send_signal(signal.SIGKILL)
 
@@ -64,7 +30,7 @@ def kill(*titles: str) -> Strike:
 
 def stop_worker(target: Target) -> None:
     """Once: a worker that is never continued."""
-    if target.struck == 0 and (found := _children(target, "worker")):
+    if target.struck == 0 and (found := target.children("worker")):
         os.kill(target.random.choice(found).pid, signal.SIGSTOP)
 
 
@@ -80,26 +46,28 @@ def leak(target: Target) -> None:
     assert answer.status == 200, answer.text
 
 
+def begin_reading_slowly(target: Target) -> None:
+    """Eight clients of forty megabytes each, all of which QGIS has written.
+
+    Writing them takes the workers a second, whoever reads them. That is not the fault, so it comes first.
+    """
+    clients = [target.connect(_SLOW_ANSWER) for _ in range(_SLOW_CLIENTS)]
+    for client in clients:
+        assert client.recv(1024).startswith(b"HTTP/1.1 200")
+    wait_for("all answers are written", lambda: not target.instance.ctl_json("status")["workers"]["busy"], 60)
+
+
 def read_slowly(target: Target) -> None:
-    """Eight clients, a kilobyte a second each, of forty megabytes."""
-    if target.sockets is None:
-        path = ows_path(SERVICE="PROBE", REQUEST="stream", VALUE="4000")
-        target.sockets = []
-        for _ in range(8):
-            client = socket.create_connection(("127.0.0.1", target.instance.port), timeout=10)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            target.sockets.append(client)
+    """A kilobyte each. With so small a window the kernel may send nothing for many seconds."""
     for client in target.sockets:
-        assert client.recv(1024)
+        with contextlib.suppress(BlockingIOError):
+            client.setblocking(False)
+            assert client.recv(1024), "the server has closed the connection of a slow reader"
 
 
 def ask_hung_project(target: Target) -> None:
     """A request for the project whose database says nothing; nobody waits for its answer."""
-    client = socket.create_connection(("127.0.0.1", target.instance.port), timeout=10)
-    path = ows_path("hung", SERVICE="WMS", REQUEST="GetCapabilities", NUMBER=str(target.struck))
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    target.sockets = [*(target.sockets or []), client]
+    target.connect(ows_path("hung", SERVICE="WMS", REQUEST="GetCapabilities", NUMBER=str(target.struck)))
 
 
 FAULTS = [
@@ -109,6 +77,24 @@ FAULTS = [
     Fault("SIGKILL template and a worker every 5 s", 5.0, kill("template", "worker")),
     Fault("SIGSTOP a worker", 1.0, stop_worker, ("server.timeout=5",), excused=1),
     Fault("a worker leaks 50 MB a request", 0.5, leak, ("supervision.memory_limit=400M",)),
-    Fault("8 clients read 1 KB/s of 40 MB", 1.0, read_slowly),
+    Fault("8 clients read 1 KB/s of 40 MB", 1.0, read_slowly, prepare=begin_reading_slowly, slower=0.05),
     Fault("a project's database says nothing", 0.5, ask_hung_project, ("server.timeout=3",)),
+    Fault(
+        "TMPDIR is full",
+        0.5,
+        resources.fill_disk,
+        prepare=resources.zip_project,
+        around=resources.small_disk,
+        missing=resources.cannot_mount,
+    ),
+    Fault("a worker leaks descriptors", 0.5, resources.leak_descriptors),
+    Fault("more connections than descriptors", 0.5, resources.take_connections),
+    Fault("the clock jumps", 0.5, clock.jump, around=clock.false_clock, missing=clock.cannot_be_false),
+    Fault(
+        "a project is deleted and replaced",
+        0.2,
+        replacing.replace,
+        ("cache.check_interval=0",),
+        prepare=replacing.watch,
+    ),
 ]

@@ -27,9 +27,15 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Instance]]:
     """Start instances by their command line; each is stopped, and nothing may be left of it."""
     started: list[Instance] = []
 
-    def start(*arguments: str, command: str = "run", wait: bool = True, **options: object) -> Instance:
+    def start(
+        *arguments: str,
+        command: str = "run",
+        wait: bool = True,
+        folder: Path | None = None,
+        **options: object,
+    ) -> Instance:
         kind = Daemon if command == "start" else Instance
-        instance = kind(tmp_path / f"i{len(started)}", command, arguments, **options)
+        instance = kind(folder or tmp_path / f"i{len(started)}", command, arguments, **options)
         started.append(instance)
         if wait:
             instance.wait_serving()

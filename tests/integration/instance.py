@@ -250,7 +250,7 @@ class Crowd:
         assert expected.status == 200, expected.text
         self.expected = expected.body
         self.good = 0
-        self.longest = 0.0
+        self.times: list[float] = []
         self.bad: list[str] = []
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -269,6 +269,15 @@ class Crowd:
         for thread in self.threads:
             thread.join(60)
             assert not thread.is_alive(), "a client waits for ever"
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the slowest answer."""
+        return max(self.times, default=0.0)
+
+    def slow(self, share: float) -> float:
+        """The seconds within which this share of the answers came."""
+        return sorted(self.times)[int(share * (len(self.times) - 1))]
 
     def wait_answers(self, more: int) -> None:
         """Until so many more good answers have come."""
@@ -294,7 +303,7 @@ class Crowd:
 
     def _judge(self, status: int, body: bytes, took: float) -> None:
         with self._lock:
-            self.longest = max(self.longest, took)
+            self.times.append(took)
             if status == 200 and body == self.expected:
                 self.good += 1
             else:

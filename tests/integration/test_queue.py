@@ -95,6 +95,7 @@ def test_a_client_that_leaves_in_mid_answer_harms_nobody(single: Instance) -> No
             leaving.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             assert leaving.recv(1000).startswith(b"HTTP/1.1 200")
     assert single.get(TILE).status == 200
+    assert "Uncaught" not in single.log_text
     assert single.ctl_json("status")["counters"]["crashes"] == 0
 
 

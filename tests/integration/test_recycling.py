@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.instance import GET_MAP, Crowd, Instance, ows_path
 from tests.waiting import wait_for
 
@@ -100,3 +102,17 @@ def test_a_request_that_does_nothing_can_be_ended_early(launch: Launch, projects
     answer = instance.ows(SERVICE="PROBE", REQUEST="sleep", VALUE="50")
     assert answer.status == 500
     assert "no processor time" in events(instance, "worker.killed")[0]["reason"]
+
+
+def test_qgis_stops_at_the_deadline_where_it_can_be_asked(launch: Launch, projects: Path) -> None:
+    """From QGIS 3.36 on the worker lives on; an older one is ended."""
+    instance = start(launch, projects, "server.timeout=0.3", "supervision.kill_grace=20", workers=1)
+    if tuple(map(int, instance.ctl_json("status")["qgis_version"].split("-")[0].split(".")[:2])) < (3, 36):
+        pytest.skip("this QGIS cannot be asked to stop")
+    (before,) = [row["pid"] for row in instance.workers()]
+    wait_for("the project is open", lambda: instance.get(TILE).status == 200)
+    world = "-20000000,-20000000,20000000,20000000"
+    assert instance.ows(**GET_MAP | {"BBOX": world, "WIDTH": "9000", "HEIGHT": "9000"}).status == 504
+    wait_for("it was asked", lambda: events(instance, "request.cancelled"))
+    wait_for("the worker is free", lambda: instance.get(TILE).status == 200)
+    assert [row["pid"] for row in instance.workers()] == [before]

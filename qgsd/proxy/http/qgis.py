@@ -15,7 +15,7 @@ from qgsd.proxy import ows
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler
 from qgsd.proxy.http.spool import Bounds
-from qgsd.proxy.http.upstream import Exchange
+from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 
 # Concern the connection to the client, not the request (RFC 9110, 7.6.1).
 _HOP_BY_HOP = {
@@ -41,7 +41,7 @@ class QgisHandler(ServiceHandler):
             await self._relay(self._submit())
         except HttpError as error:
             self.refuse(error)
-        except StreamClosedError:
+        except (StreamClosedError, ExchangeClosed):
             self._abandon()
 
     get = head = post = put = patch = delete = _serve
@@ -168,6 +168,9 @@ class QgisHandler(ServiceHandler):
 
     def _abandon(self) -> None:
         self.failure = self.failure or "client_gone"
+        if not self._headers_written:
+            # For the access log only; nginx's word for it.
+            self.set_status(499, "Client Closed Request")
         if self.exchange is not None:
             self.context.upstream.cancel(self.exchange)
 

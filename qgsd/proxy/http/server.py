@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from tornado import httputil
-from tornado.http1connection import HTTP1ServerConnection
-from tornado.httpserver import HTTPServer
 from tornado.web import Application
 from tornado.web import url as route
 
-from qgsd import messages
+from qgsd import descriptors, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.proxy.catalog import Catalog
@@ -25,6 +22,7 @@ from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.handlers import NotFoundHandler
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
 from qgsd.proxy.http.landing import landing_routes
+from qgsd.proxy.http.port import ServicePort
 from qgsd.proxy.http.qgis import OgcApiHandler, OwsHandler
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
@@ -36,26 +34,6 @@ logger = logging.getLogger("qgsd.http")
 _PARSER_HEADERS = 1 << 20
 _PARSER_BODY = 1 << 40
 _BEAT = 0.5
-
-
-class ServicePort(HTTPServer):
-    """Tornado's server that also knows its connections, to close the idle ones when it leaves."""
-
-    def initialize(self, *args: Any, **kwargs: Any) -> None:
-        super().initialize(*args, **kwargs)
-        self.open: set[HTTP1ServerConnection] = set()
-
-    def start_request(
-        self, server_conn: object, request_conn: httputil.HTTPConnection
-    ) -> httputil.HTTPMessageDelegate:
-        assert isinstance(server_conn, HTTP1ServerConnection)
-        self.open.add(server_conn)
-        return super().start_request(server_conn, request_conn)
-
-    def on_close(self, server_conn: object) -> None:
-        assert isinstance(server_conn, HTTP1ServerConnection)
-        self.open.discard(server_conn)
-        super().on_close(server_conn)
 
 
 def _is_worth_telling(record: logging.LogRecord) -> bool:
@@ -140,8 +118,6 @@ class HttpChild:
         """Accept nothing new, answer what runs, then close what is left."""
         self.child.row.state = State.DRAINING
         self.server.stop()
-        for listener in self.child.listeners:
-            listener.close()
         patience = time.monotonic() + linger
         while self.server.open:
             if time.monotonic() >= patience:
@@ -161,6 +137,7 @@ class HttpChild:
 def main() -> None:
     """Run as a child of the master: `python -m qgsd.proxy.http.server`."""
     child = Child.start()
+    descriptors.raise_limit()
     logging.getLogger("tornado.general").addFilter(_is_worth_telling)
 
     async def run() -> None:

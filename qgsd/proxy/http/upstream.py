@@ -34,6 +34,10 @@ _MAX_SENDS = 20
 _DEADLINE_GRACE = 2.0
 
 
+class ExchangeClosed(Exception):
+    """Nobody wants the answer any more."""
+
+
 class Exchange:
     """One request and the parts of its answer, in order."""
 
@@ -47,6 +51,7 @@ class Exchange:
         self._data = Spool(bounds)
         self.held = False
         self._arrived = asyncio.Event()
+        self._closed = False
 
     def put(self, message: Message, data: bytes = b"") -> None:
         self.answering = True
@@ -60,21 +65,26 @@ class Exchange:
         return self._data.full
 
     def close(self) -> None:
-        """Nobody reads any more."""
+        """Nobody reads any more; who waits for the next part is told."""
+        self._closed = True
+        self._messages.clear()
         self._data.close()
+        self._arrived.set()
 
     async def next_part(self) -> Part:
-        """The next part of the answer, waiting for it.
+        """The next part of the answer, waiting for it. Raises `ExchangeClosed`.
 
         The dispatcher keeps the deadline; should it be gone for good, the wait ends here shortly after.
         """
-        if not self._messages:
+        if not self._messages and not self._closed:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(max(0.0, self.deadline - time.monotonic()) + _DEADLINE_GRACE):
                     await self._arrived.wait()
             except TimeoutError:
                 self.fail(504, "timeout", f"no answer within {self.request.timeout:g} s")
+        if self._closed:
+            raise ExchangeClosed
         return self._messages.popleft(), self._data.get()
 
     def header(self) -> bytes:

@@ -63,6 +63,19 @@ def _hog(mebibytes: str) -> dict[str, object]:
     return {"kept": len(_kept)}
 
 
+_opened: list[int] = []
+
+
+def _leak_descriptors(number: str) -> dict[str, object]:
+    """Leave so many descriptors open, or as many as there are."""
+    try:
+        for _ in range(int(number)):
+            _opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return {"pid": os.getpid(), "error": error.strerror}
+    return {"pid": os.getpid(), "opened": len(_opened)}
+
+
 def _burn(seconds: str) -> dict[str, object]:
     """Go on using a processor after the answer, as a plugin with a runaway thread does."""
     until = time.monotonic() + float(seconds)
@@ -78,6 +91,7 @@ def _burn(seconds: str) -> dict[str, object]:
 _ACTIONS = {
     "hog": _hog,
     "burn": _burn,
+    "descriptors": _leak_descriptors,
     "inside": _inside,
     "sleep": _sleep,
     "abort": _abort,
