@@ -68,7 +68,7 @@ def routes(context: HttpContext) -> list[Any]:
     shared = {"context": context}
     return [
         route(r"/ows/?", OwsHandler, shared),
-        route(r"/wfs3(?:/.*)?", OgcApiHandler, shared),
+        route(r"/wfs3(?:[/.].*)?", OgcApiHandler, shared),
         route(r"/(?:ping|livez)", LiveHandler, shared),
         route(r"/readyz", ReadyHandler, shared),
         *landing_routes(context),
