@@ -205,14 +205,3 @@ class ServiceHandler(RequestHandler):
     def on_connection_close(self) -> None:
         self._stop_clock()
         self.context.busy.discard(self.request.connection)
-
-
-class NotFoundHandler(ServiceHandler):
-    """Any other path."""
-
-    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-    async def _nothing(self, *_: str) -> None:
-        self.refuse(HttpError(404, "not_found", f"there is nothing at {self.request.path}"))
-
-    get = head = post = put = patch = delete = _nothing
