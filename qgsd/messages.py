@@ -25,6 +25,9 @@ PROTOCOL = 2
 
 Headers = list[tuple[str, str]]
 
+# The `service` of a request that only an OGC API of a plugin can answer; a worker knows which there are.
+PLUGIN_API = "API"
+
 
 # --- wire: http child -> dispatcher -------------------------------------------------
 

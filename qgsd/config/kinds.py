@@ -276,6 +276,19 @@ def address(text: str) -> str:
         raise ValueError(f"{text!r} is not an address") from None
 
 
+def header_prefix(text: str) -> str:
+    """The beginning of an HTTP header's name, or `*` for any.
+
+    :raises ValueError: when no name can begin like that.
+
+    >>> header_prefix("X-Qgis-")
+    'X-Qgis-'
+    """
+    if text == "*" or re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        return text
+    raise ValueError(f"{text!r} is no beginning of a header's name")
+
+
 def one_line(text: str) -> str:
     """`text` without the blanks around it.
 

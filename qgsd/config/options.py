@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .declaration import RUN, STOP, WORKER, option
-from .kinds import Boolean, Choice, Integer, List, Number, Path, Size, Text, address
+from .kinds import Boolean, Choice, Integer, List, Number, Path, Size, Text, address, header_prefix
 
 _DAY = 86400.0
 
@@ -82,7 +82,19 @@ class ServerSettings:
     ssl_key: str = option("", Path(), "private key of the certificate (PEM)")
     cross_origin: bool = option(True, Boolean(), "let pages of other sites read answers (CORS)", live=True)
     http_proxy: bool = option(
-        False, Boolean(), "trust X-Forwarded-For, -Proto and -Host of the client", live=True
+        False, Boolean(), "trust X-Forwarded-*, Forwarded and X-Qgis-*-Url: a proxy sends them", live=True
+    )
+    proxy_url: str = option(
+        "",
+        Text(r"https?://[^\s/?#]+(/[^\s?#]*)?", "an http or https URL without a query", empty=True),
+        "address under which clients reach this server, with its path; it counts more than what a proxy says",
+        live=True,
+    )
+    allow_headers: tuple[str, ...] = option(
+        ("*",),
+        List(header_prefix, "beginnings of header names, or * for all"),
+        "request headers that plugins see, beside those that QGIS itself needs",
+        live=True,
     )
     pluginpath: str = option("", Path(), "folder of QGIS Server plugins, instead of QGIS_PLUGINPATH")
     restartmon: str = option("", Path(), "a file whose change replaces all workers, without losing a request")

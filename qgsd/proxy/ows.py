@@ -38,7 +38,7 @@ class OwsRequest:
 
 
 def fields_of(query: str) -> dict[str, str]:
-    """The fields of a query string by upper-case name; of repeated ones the first with a value counts.
+    """The fields of a query string by upper-case name; of repeated ones the last counts, as for QGIS.
 
     Raises `MalformedRequest`.
     """
@@ -52,17 +52,14 @@ def read(method: str, query: str, content_type: str, body: bytes) -> OwsRequest:
     understood = True
     if method == "POST" and body:
         root, attributes = _root_element(body)
-        if content_type.partition(";")[0].strip().lower() == _FORM:
-            form = _form(body)
-            fields = _by_name(form) | {name: value for name, value in fields.items() if value}
-            asked += form
-            understood = bool(root) or not body.lstrip().startswith(b"<")
-        else:
-            # The root element names the operation: it decides what QGIS does, whatever the query says.
-            found = {"REQUEST": root, "SERVICE": attributes.get("service", "")}
-            fields |= {field: value for field, value in found.items() if value}
-            understood = bool(root)
-        asked += [("REQUEST", root), *attributes.items()]
+        form = _form(body, content_type) if not root else []
+        # As QGIS does: a body that is no XML is a form, whatever its type, and what is posted counts more.
+        # The root element names the operation: it decides, whatever the query says.
+        found = {"REQUEST": root, "SERVICE": attributes.get("service", "")}
+        fields |= _by_name(form) | {field: value for field, value in found.items() if value}
+        asked += [*form, ("REQUEST", root), *attributes.items()]
+        is_form = content_type.partition(";")[0].strip().lower() == _FORM
+        understood = bool(root) or (is_form and not body.lstrip().startswith(b"<"))
     return OwsRequest(
         map=fields.get("MAP", ""),
         service=fields.get("SERVICE", ""),
@@ -73,23 +70,29 @@ def read(method: str, query: str, content_type: str, body: bytes) -> OwsRequest:
 
 def _pairs(query: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
-    except (ValueError, UnicodeError) as cause:
+        # Bytes that are no UTF-8 are replaced, as QGIS does; a project of such a name is not to be found.
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="replace")
+    except ValueError as cause:
         raise MalformedRequest(f"the query cannot be read: {cause}") from cause
 
 
 def _by_name(pairs: list[tuple[str, str]]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in pairs:
-        fields[name.upper()] = fields.get(name.upper()) or value
+        fields[name.upper()] = value
+    if "\N{REPLACEMENT CHARACTER}" in fields.get("MAP", ""):
+        raise MalformedRequest("MAP is not UTF-8")
     return fields
 
 
-def _form(body: bytes) -> list[tuple[str, str]]:
+def _form(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    """The fields of a body; none where it was not called a form and is none."""
     try:
-        return _pairs(body.decode("utf-8"))
-    except UnicodeDecodeError as cause:
-        raise MalformedRequest("the form is not UTF-8") from cause
+        return _pairs(body.decode("utf-8", "replace"))
+    except MalformedRequest:
+        if content_type.partition(";")[0].strip().lower() == _FORM:
+            raise
+        return []
 
 
 def _root_element(body: bytes) -> tuple[str, dict[str, str]]:

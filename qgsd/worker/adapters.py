@@ -39,6 +39,10 @@ class StreamedResponse(QgsServerResponse):
 
     `send(status, headers, data, last)` is called once for each piece; status and headers
     count in the first call only. An answer smaller than a piece is sent in one call.
+
+    To QGIS and its plugins it looks as if every flush sent something: status and headers are fixed from
+    the first one on, and `data()` holds only what was written since the last. A filter may rewrite that
+    in `sendResponse`, and must not see again what it has rewritten.
     """
 
     def __init__(self, send: Send) -> None:
@@ -46,21 +50,23 @@ class StreamedResponse(QgsServerResponse):
         self._send = send
         self._status = 200
         self._headers: dict[str, str] = {}
+        self._flushed = False
         self._sent = False
         self._finished = False
         # QGIS gets a bare pointer: it must live as long as the response.
         self._feedback = QgsFeedback()
+        self._gathered = bytearray()
         self._buffer = QBuffer()
         self._buffer.open(QIODevice.OpenModeFlag.ReadWrite)
 
     # QgsServerResponse, in the order of its documentation.
 
     def setHeader(self, key: str | None, value: str | None) -> None:
-        if not self._sent:
+        if not self._flushed:
             self._headers[key or ""] = value or ""
 
     def removeHeader(self, key: str | None) -> None:
-        if not self._sent:
+        if not self._flushed:
             self._headers.pop(key or "", None)
 
     def header(self, key: str | None) -> str:
@@ -70,17 +76,17 @@ class StreamedResponse(QgsServerResponse):
         return dict(self._headers)
 
     def headersSent(self) -> bool:
-        return self._sent
+        return self._flushed
 
     def setStatusCode(self, code: int) -> None:
-        if not self._sent:
+        if not self._flushed:
             self._status = code
 
     def statusCode(self) -> int:
         return self._status
 
     def sendError(self, code: int, message: str | None) -> None:
-        if self._sent:
+        if self._flushed:
             return
         self.clear()
         self.setStatusCode(code)
@@ -93,15 +99,19 @@ class StreamedResponse(QgsServerResponse):
 
     def finish(self) -> None:
         if not self._finished:
+            self._gather()
             self._finished = True
             self._pass_on(last=True)
 
     def flush(self) -> None:
-        if self._buffer.size() >= PIECE and not self._finished:
+        if self._finished:
+            return
+        self._gather()
+        if len(self._gathered) >= PIECE:
             self._pass_on(last=False)
 
     def clear(self) -> None:
-        if not self._sent:
+        if not self._flushed:
             self._headers.clear()
         self.truncate()
 
@@ -132,12 +142,17 @@ class StreamedResponse(QgsServerResponse):
         """QGIS was asked to stop; nothing of what it wrote since has been sent, for it may be a part only."""
         return self._feedback.isCanceled()
 
+    def _gather(self) -> None:
+        self._flushed = True
+        self._gathered += bytes(self._buffer.data())
+        self.truncate()
+
     def _pass_on(self, *, last: bool) -> None:
         if self.cancelled:
-            self.truncate()
+            self._gathered.clear()
             return
-        data = bytes(self._buffer.data())
-        self.truncate()
+        data = bytes(self._gathered)
+        self._gathered.clear()
         headers = [] if self._sent else list(self._headers.items())
         self._sent = True
         self._send(self._status, headers, data, last)

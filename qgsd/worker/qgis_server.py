@@ -17,8 +17,8 @@ from pathlib import Path
 
 # isort: off
 from qgis.core import Qgis, QgsApplication
-from qgis.PyQt.QtCore import QtMsgType, qInstallMessageHandler
-from qgis.server import QgsServer
+from qgis.PyQt.QtCore import QtMsgType, QUrl, qInstallMessageHandler
+from qgis.server import QgsServer, QgsServerApi, QgsServiceRegistry
 
 # isort: on
 
@@ -41,12 +41,17 @@ class QgisServer:
     server: QgsServer
     plugins: dict[str, str] = field(default_factory=dict)
     broken_plugins: dict[str, str] = field(default_factory=dict)
+    plugin_apis: list[QgsServerApi] = field(default_factory=list)
 
     @property
     def version(self) -> str:
         """QGIS's version, such as `3.22.16`."""
         version: str = Qgis.version()
         return version.split("-")[0]
+
+    def has_plugin_api_for(self, url: str) -> bool:
+        """Whether a plugin has registered an OGC API that takes requests for this address."""
+        return any(api.accept(QUrl(url)) for api in self.plugin_apis)
 
 
 def start(pluginpath: str, *, qgis_info: bool) -> QgisServer:
@@ -55,6 +60,7 @@ def start(pluginpath: str, *, qgis_info: bool) -> QgisServer:
     application = QgsApplication([], False)
     qgis = QgisServer(application, QgsServer())
     _log_qgis_messages(qgis_info=qgis_info)
+    _watch_registered_apis(qgis.plugin_apis)
     for folder in _plugin_folders(pluginpath):
         _load_plugin(qgis, folder)
     return qgis
@@ -75,6 +81,19 @@ def _log_qgis_messages(*, qgis_info: bool) -> None:
     message_log = QgsApplication.messageLog()
     assert message_log is not None
     message_log.messageReceived.connect(received)
+
+
+def _watch_registered_apis(registered: list[QgsServerApi]) -> None:
+    """Keep what plugins register: QGIS's registry tells neither which APIs it has nor their paths."""
+    register = QgsServiceRegistry.registerApi
+
+    def register_and_keep(registry: QgsServiceRegistry, api: QgsServerApi) -> bool:
+        done = bool(register(registry, api))
+        if done:
+            registered.append(api)
+        return done
+
+    QgsServiceRegistry.registerApi = register_and_keep  # type: ignore[method-assign,assignment]
 
 
 def _plugin_folders(pluginpath: str) -> list[Path]:

@@ -259,6 +259,8 @@ class Worker:
         try:
             # Before the project: loading it may ask this server already.
             self.mark.set(request.url, request.depth, request.id)
+            if request.service == messages.PLUGIN_API and not self.qgis.has_plugin_api_for(request.url):
+                raise LocationError(404, "not_found", "there is nothing at this address")
             project, load = self._project(assignment, request.project)
             answer = _Answer(self, request.id, assignment.queued, load)
             self._run_qgis(request, body, project, answer)

@@ -66,6 +66,8 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
     special = {
         "server.setuid": ("www-data", "qgis"),
         "server.instance": ("blue", "green"),
+        "server.proxy_url": ("https://maps.example/", "http://maps.example/geo"),
+        "server.allow_headers": ("X-Qgis-", "X-Lizmap-, *"),
         "zmq.identity": ("ONE", "TWO"),
         "zmq.bindaddr": ("tcp://127.0.0.1:1", "ipc:///run/q"),
         "worker.host": ("proxy.example", "10.0.0.1"),

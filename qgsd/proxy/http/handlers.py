@@ -84,7 +84,7 @@ class ServiceHandler(RequestHandler):
         try:
             self._check()
         except HttpError as error:
-            self.refuse(error)
+            self._refuse_early(error)
             return
         patience = self.settings_now.server.client_timeout
         self._slow = IOLoop.current().call_later(patience, self._too_slow)
@@ -113,13 +113,14 @@ class ServiceHandler(RequestHandler):
         if self._finished:
             return
         if self._received > self.settings_now.server.max_body_size:
-            self.refuse(self._too_large())
+            self._refuse_early(self._too_large())
             return
         self._pieces.append(chunk)
 
     def _too_slow(self) -> None:
         patience = self.settings_now.server.client_timeout
-        self.refuse(HttpError(408, "request_timeout", f"the request was not complete within {patience:g} s"))
+        message = f"the request was not complete within {patience:g} s"
+        self._refuse_early(HttpError(408, "request_timeout", message))
 
     def take_body(self) -> bytes:
         """The whole body; from here on the client's time no longer runs."""
@@ -134,6 +135,12 @@ class ServiceHandler(RequestHandler):
             self._slow = None
 
     # Errors.
+
+    def _refuse_early(self, error: HttpError) -> None:
+        """Before the request has been read: the rest of it is not, so the connection ends, and says so."""
+        if not self._headers_written:
+            self.set_header("Connection", "close")
+        self.refuse(error)
 
     def refuse(self, error: HttpError) -> None:
         """Answer with an error of qgsd's own; nothing happens when the answer is out already."""
@@ -198,13 +205,3 @@ class ServiceHandler(RequestHandler):
     def on_connection_close(self) -> None:
         self._stop_clock()
         self.context.busy.discard(self.request.connection)
-
-
-class NotFoundHandler(ServiceHandler):
-    """Any other path."""
-
-    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-    def _check(self) -> None:
-        super()._check()
-        raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")

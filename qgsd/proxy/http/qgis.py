@@ -12,16 +12,12 @@ from tornado.iostream import StreamClosedError
 from qgsd import messages, nesting
 from qgsd.location import LocationError, parse_map
 from qgsd.proxy import ows
+from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 
-# Concern the connection to the client, not the request (RFC 9110, 7.6.1).
-_HOP_BY_HOP = {
-    "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
-    "Transfer-Encoding", "Upgrade", "Expect",
-}  # fmt: skip
 # Set by qgsd for every answer, whatever QGIS says.
 _OURS = {"server", "connection", "transfer-encoding", "date"}
 _BODILESS = (204, 304)
@@ -55,14 +51,15 @@ class QgisHandler(ServiceHandler):
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
         origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
+        address = self._address()
         self.details.update(project=location.key, service=wanted.service, operation=wanted.operation)
         request = messages.Request(
             id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
             project=location.key,
             # HTTP has the answer to HEAD be that to GET without its body; QGIS answers HEAD otherwise.
             method="GET" if method == "HEAD" else method,
-            url=self._url(),
-            headers=self._headers_for_qgis(),
+            url=address.url(self.request.uri or "/"),
+            headers=self._headers_for_qgis(address),
             service=wanted.service,
             operation=wanted.operation,
             idempotent=wanted.idempotent,
@@ -83,23 +80,28 @@ class QgisHandler(ServiceHandler):
         except ows.MalformedRequest as malformed:
             raise HttpError(400, "malformed", str(malformed)) from malformed
 
-    def _url(self) -> str:
-        request = self.request
-        host = request.host
-        if self.settings_now.server.http_proxy:
-            host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
-        return f"{request.protocol}://{host}{request.uri}"
+    def _address(self) -> Address:
+        request, server = self.request, self.settings_now.server
+        return public_address(
+            request.protocol,
+            request.host,
+            request.headers,
+            trusted=server.http_proxy,
+            proxy_url=server.proxy_url,
+        )
 
     def _fingerprint(self, body: bytes) -> str:
         """The same for the same request, whoever sends it."""
         told = f"{self.request.method} {self.request.uri}\n".encode() + body
         return hashlib.blake2b(told, digest_size=8).hexdigest()
 
-    def _headers_for_qgis(self) -> messages.Headers:
+    def _headers_for_qgis(self, address: Address) -> messages.Headers:
+        server = self.settings_now.server
+        passed_on = headers_for_qgis(
+            self.request.headers, address, trusted=server.http_proxy, allowed=server.allow_headers
+        )
         headers = [
-            (name, nesting.without_mark(value) if name == "Cookie" else value)
-            for name, value in self.request.headers.get_all()
-            if name not in _HOP_BY_HOP
+            (name, nesting.without_mark(value) if name == "Cookie" else value) for name, value in passed_on
         ]
         if "X-Request-Id" not in self.request.headers:
             headers.append(("X-Request-Id", self.request_id))
@@ -186,10 +188,23 @@ class OgcApiHandler(QgisHandler):
     """`/wfs3/`: OGC API Features, by QGIS itself."""
 
     methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    service = "WFS3"
 
     def _read(self, method: str, body: bytes) -> ows.OwsRequest:
         try:
             fields = ows.fields_of(self.request.query)
         except ows.MalformedRequest as malformed:
             raise HttpError(400, "malformed", str(malformed)) from malformed
-        return ows.OwsRequest(fields.get("MAP", ""), "WFS3", method, method in ("GET", "HEAD"))
+        return ows.OwsRequest(fields.get("MAP", ""), self.service, method, method in ("GET", "HEAD"))
+
+
+class OtherPathHandler(OgcApiHandler):
+    """Any other path: where it names a project a plugin may have an OGC API there; else there is nothing."""
+
+    service = messages.PLUGIN_API
+
+    def _read(self, method: str, body: bytes) -> ows.OwsRequest:
+        wanted = super()._read(method, body)
+        if not wanted.map:
+            raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")
+        return wanted

@@ -19,11 +19,10 @@ from qgsd.child import Child
 from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.access_log import open_access_log
 from qgsd.proxy.http.context import HttpContext
-from qgsd.proxy.http.handlers import NotFoundHandler
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
 from qgsd.proxy.http.landing import landing_routes
 from qgsd.proxy.http.port import ServicePort
-from qgsd.proxy.http.qgis import OgcApiHandler, OwsHandler
+from qgsd.proxy.http.qgis import OgcApiHandler, OtherPathHandler, OwsHandler
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
 from qgsd.tls import server_context
@@ -46,7 +45,7 @@ def routes(context: HttpContext) -> list[Any]:
     shared = {"context": context}
     return [
         route(r"/ows/?", OwsHandler, shared),
-        route(r"/wfs3(?:/.*)?", OgcApiHandler, shared),
+        route(r"/wfs3(?:[/.].*)?", OgcApiHandler, shared),
         route(r"/(?:ping|livez)", LiveHandler, shared),
         route(r"/readyz", ReadyHandler, shared),
         *landing_routes(context),
@@ -65,7 +64,7 @@ class HttpChild:
         )
         application = Application(
             routes(self.context),
-            default_handler_class=NotFoundHandler,
+            default_handler_class=OtherPathHandler,
             default_handler_args={"context": self.context},
             log_function=open_access_log(settings),
         )
@@ -108,6 +107,7 @@ class HttpChild:
             case messages.Configure() as order:
                 self.child.configure(order)
                 self.context.settings = self.child.settings
+                self.server.xheaders = self.child.settings.server.http_proxy
             case messages.Drain(linger) if not self.context.draining:
                 self.context.draining = True
                 self._leaving = asyncio.create_task(self._leave(linger))
