@@ -377,8 +377,13 @@ def remains(scheduler: Scheduler) -> dict[str, object]:
         for name, value in vars(scheduler).items()
         if isinstance(value, dict | list | set | int) and not isinstance(value, bool)
     }
-    held["turns"], held["nested"] = scheduler._turns.lines, scheduler._nested.lines
-    held["occupied"] = scheduler._bulkhead._occupied
+    held |= {
+        f"backlog {name}": value
+        for name, value in vars(scheduler._backlog).items()
+        if isinstance(value, dict | list | set | int)
+    }
+    held["turns"], held["nested"] = scheduler._backlog.turns.lines, scheduler._backlog.nested.lines
+    held["occupied"] = scheduler._matchmaker.bulkhead._occupied
     held["_depths"] = {depth: count for depth, count in scheduler._roster._depths.items() if count}
     held["workers"] = scheduler._roster.names()
     held["stamped"] = {p.key: p.stamped for p in scheduler._projects.all() if p.stamped}
