@@ -196,6 +196,7 @@ class Keeper:
             self.errands.drop(project.key)
             self._roster.begin_errand(worker, project.key, now, project.load_seconds)
             project.loads_now += 1
+            decisions += placement.room(worker, self.projects, self.limits.cache_size, now)
             decisions.append(Load(worker, project.key, project.generation, version=project.version))
         self.errands.begun()
         return decisions

@@ -10,7 +10,7 @@ from __future__ import annotations
 from qgsd.proxy import placement
 from qgsd.proxy.backlog import Backlog, Job
 from qgsd.proxy.bulkhead import Bulkhead
-from qgsd.proxy.decisions import Dispatch, Limits
+from qgsd.proxy.decisions import Decision, Dispatch, Limits
 from qgsd.proxy.errands import Errands
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Roster
@@ -29,12 +29,12 @@ class Matchmaker:
         self._projects = projects
         self._errands = errands
 
-    def next(self, now: float) -> Dispatch | None:
-        """The next request that an idle worker is to run; None when there is none to match."""
+    def next(self, now: float) -> list[Decision]:
+        """The next request that an idle worker is to run; nothing when there is none to match."""
         if not self._roster.some_idle:
-            return None
+            return []
         chosen = self._next_nested() or self._next_request(now)
-        return self._begin(*chosen, now) if chosen else None
+        return self._begin(*chosen, now) if chosen else []
 
     def admits(self, key: str, now: float) -> bool:
         """One more worker may be occupied with this key."""
@@ -94,7 +94,7 @@ class Matchmaker:
     def _coldest(self) -> bytes | None:
         return placement.coldest(self._roster.idle(), self._projects, self._roster, self.limits.cache_size)
 
-    def _begin(self, job: Job, worker: bytes, now: float) -> Dispatch:
+    def _begin(self, job: Job, worker: bytes, now: float) -> list[Decision]:
         arrival = job.arrival
         self._backlog.begin(job, worker)
         project = self._projects.known(arrival.key)
@@ -110,7 +110,9 @@ class Matchmaker:
         self.bulkhead.began(arrival.key)
         queued, remaining = now - job.arrived_at, max(0.0, job.deadline - now)
         version = project.version if job.generation == project.generation else ""
-        return Dispatch(worker, arrival.id, queued, remaining, job.attempt, job.generation, version)
+        dispatch = Dispatch(worker, arrival.id, queued, remaining, job.attempt, job.generation, version)
+        room = [] if warm else placement.room(worker, self._projects, self.limits.cache_size, now)
+        return [*room, dispatch]
 
     def note_hot(self, now: float) -> None:
         """Requests wait though workers are idle: for their project one worker is not enough."""

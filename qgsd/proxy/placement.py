@@ -2,9 +2,9 @@
 """Where a request runs: on a worker that has its project open, if that is not the slower way.
 
 Pure. A project stays where it is warm, and no request waits for a warm worker longer than a cold
-load would have taken. When the requests of a project have waited, together, for as long as a load
-takes while a worker was idle, it is loaded there too, beside the requests: the rule of who rents
-skis until the rent has come to their price, which costs at most twice of what foresight would.
+load would have taken. When the requests of a project have waited, together, for as long as a further
+copy costs while a worker was idle, it is loaded there too, beside the requests: the rule of who
+rents skis until the rent has come to their price, which costs at most twice of what foresight would.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from qgsd.proxy.decisions import Close, Decision
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Roster
 
 # A decision looks at so many workers at most: with thousands of them the best of some is good enough.
 _LOOK_AT = 64
+# A further copy costs its load and, on a worker without room, the load of what is closed for it.
+_COPY_COST = 2.0
+# Seconds for which a copy that was used counts as needed.
+_FRESH = 5.0
 
 
 def warm(project: Project, generation: int, roster: Roster) -> bytes | None:
@@ -56,4 +61,18 @@ def worth_spreading(project: Project, backlog: int, now: float) -> bool:
     if now < project.no_copies_until:
         return False
     forecast = backlog * project.service_seconds / holders
-    return project.waited.at(now) + forecast >= project.load_seconds
+    return project.waited.at(now) + forecast >= _COPY_COST * project.load_seconds
+
+
+def room(worker: bytes, projects: Projects, size: int, now: float) -> list[Decision]:
+    """What a worker without room is to close for a further project: one that others have open too.
+
+    Left to itself it would close the one that it has not used for longest, perhaps the only copy.
+    """
+    if projects.open_count(worker) < size:
+        return []
+    for project, used_at in islice(projects.open_in(worker), _LOOK_AT):
+        if len(project.copies) > 1 and not project.pinned and now - used_at > _FRESH:
+            projects.closed(worker, project.key, 0)
+            return [Close(worker, project.key, 0)]
+    return []

@@ -9,6 +9,7 @@ they have in memory. Pure, as the scheduler that uses it.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
@@ -135,6 +136,11 @@ class Projects:
 
     def open_count(self, worker: bytes) -> int:
         return len(self._open[worker])
+
+    def open_in(self, worker: bytes) -> Iterator[tuple[Project, float]]:
+        """What the worker has open and when it was used last, the longest unused first."""
+        for key, used_at in self._open[worker].items():
+            yield self._projects[key], used_at
 
     def oldest_use(self, worker: bytes) -> float:
         """When the project that it used least lately was used; it closes that one first."""

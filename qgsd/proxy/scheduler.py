@@ -340,8 +340,8 @@ class Scheduler:
             return decisions
         # Before requests: under load no worker would ever be idle for long enough to prepare a new version.
         decisions += self.keeper.reloads.start_some(now)
-        while dispatch := self._matchmaker.next(now):
-            decisions.append(dispatch)
+        while matched := self._matchmaker.next(now):
+            decisions += matched
         self._matchmaker.note_hot(now)
         decisions += self._release_old()
         return [*decisions, *self.keeper.start_errands(now), *self._reinforcements()]

@@ -213,6 +213,8 @@ def _refuse_invalid_layers(project: QgsProject, source: str) -> None:
     invalid = [layer for layer in project.mapLayers().values() if not layer.isValid()]
     if invalid:
         reasons = "; ".join(f"{layer.name()}: {_why_invalid(layer)}" for layer in invalid)
+        # Where the server keeps its files is nobody else's business.
+        reasons = reasons.replace(os.path.dirname(source) + os.sep, "")
         raise ProjectError(f"'{os.path.basename(source)}' has invalid layers: {reasons}")
 
 
