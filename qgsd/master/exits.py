@@ -37,7 +37,7 @@ def is_own_fault(status: int | None) -> bool:
 
 
 class Exits:
-    """Judges each end. `lost(record, reason, own_fault)` tells the dispatcher of a worker's."""
+    """Judges each end. `lost(record, reason, own_fault)` tells the dispatcher of every worker's."""
 
     def __init__(self, children: Children, events: EventLog, lost: Lost) -> None:
         self._children = children
@@ -56,6 +56,8 @@ class Exits:
             reason = record.retiring or "it has finished"
             details = {"slot": record.slot, "pid": record.pid}
             self._events.add(f"{record.role}.drained", f"{record.name} has gone: {reason}", details)
+            # One asked to go while it joined never said goodbye, and its greeting may arrive after it.
+            self._lost(record, reason, False)
             failed = ""
         else:
             failed = self._crashed(record, status)

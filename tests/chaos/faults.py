@@ -94,7 +94,8 @@ FAULTS = [
         "a project is deleted and replaced",
         0.2,
         replacing.replace,
-        ("cache.check_interval=0",),
+        # Both workers for the one project, so that both have it open before it is touched.
+        ("cache.check_interval=0", "supervision.project_workers=2"),
         prepare=replacing.watch,
     ),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.chaos.fault import Target
@@ -50,16 +51,28 @@ class _Watcher:
 
 
 def watch(target: Target) -> None:
-    """Learn both answers, have every worker open the project, then let a client watch it."""
+    """Learn both answers, have every worker open the project, then let a client watch it.
+
+    A worker that has not can only say 422 while the file is half written.
+    """
     project = target.projects / "victim.qgs"
     bodies = set()
     for text in reversed(_texts(target.projects)):
         project.write_text(text)
-        bodies |= {_ask(target).body for _ in range(8)}
+        wait_for("all workers have it", lambda: _all_have_loaded(target))
+        bodies.add(_ask(target).body)
     assert len(bodies) == len(_TITLES)
     watcher = _Watcher(lambda: _ask(target), bodies)
     target.stack.callback(_converges, target, project)
     target.stack.callback(watcher.end)
+
+
+def _all_have_loaded(target: Target) -> bool:
+    """Asked by several at once, so that no worker is always the idle one."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: _ask(target), range(8)))
+    log = target.instance.log_text
+    return all(f"qgsd.worker {slot}: victim.qgs loaded" in log for slot in (0, 1))
 
 
 def _ask(target: Target) -> Answer:

@@ -82,7 +82,7 @@ def test_no_client_sees(
             target = Target(instance, random.Random(SEED), projects, place, stack)
             fault.prepare(target)
             crowd = _crowd_under(fault, target)
-        _judge(fault, calm, crowd, capsys)
+        _judge(fault, calm, crowd, capsys, instance.log_text)
         assert target.struck, "no fault has struck"
         wait_for("all workers again", lambda: _all_ready(instance), 60)
         assert not instance.end()
@@ -113,7 +113,7 @@ def _crowd_under(fault: Fault, target: Target) -> Crowd:
     return crowd
 
 
-def _judge(fault: Fault, calm: Crowd, crowd: Crowd, capsys: pytest.CaptureFixture[str]) -> None:
+def _judge(fault: Fault, calm: Crowd, crowd: Crowd, capsys: pytest.CaptureFixture[str], log: str) -> None:
     usual = crowd.slow(0.99) - calm.slow(0.99)
     with capsys.disabled():
         print(
@@ -121,6 +121,7 @@ def _judge(fault: Fault, calm: Crowd, crowd: Crowd, capsys: pytest.CaptureFixtur
             f"slowest {1000 * crowd.longest:.0f} ms ({1000 * (crowd.longest - calm.longest):+.0f}), "
             f"slowest hundredth {1000 * crowd.slow(0.99):.0f} ms ({1000 * usual:+.0f}) | seed {SEED} |"
         )
-    assert len(crowd.bad) <= fault.excused, crowd.bad[:3]
+    told = [line for line in log.splitlines() if "qgsd.events" in line or " ERROR " in line]
+    assert len(crowd.bad) <= fault.excused, "\n".join([*crowd.bad[:3], *told[-150:]])
     if SECONDS >= _SECONDS_TO_JUDGE_SPEED:
         assert usual <= fault.slower, f"answers are {1000 * usual:.0f} ms slower than without the fault"
