@@ -23,7 +23,7 @@ def probed(launch: Launch, projects: Path) -> Instance:
     shutil.copy(projects / "world.qgs", projects / "hung.qgs")
     settings = (f"server.pluginpath={PLUGINS}", "supervision.breaker_pause=1")
     more = [word for setting in settings for word in ("--set", setting)]
-    return launch("--rootdir", str(projects), "-w", "2", "--timeout", "1", *more)
+    return launch("--rootdir", str(projects), "-w", "2", "--timeout", "2", *more)
 
 
 def crashes(instance: Instance) -> int:
