@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Roster
@@ -18,9 +19,13 @@ _MAX_WANTED = 1000
 
 @dataclass(slots=True)
 class Wish:
-    """`further`: on one more worker, though some have it. `tickets`: who wants to hear when it is there."""
+    """So many workers shall have it; after `until` that is not wanted any more.
 
-    further: bool = False
+    `tickets`: who wants to hear when it is there.
+    """
+
+    copies: int = 1
+    until: float = inf
     tickets: list[int] = field(default_factory=list)
 
 
@@ -35,11 +40,11 @@ class Errands:
     def __len__(self) -> int:
         return len(self._wanted)
 
-    def want(self, key: str, *, further: bool = False, ticket: int | None = None) -> None:
+    def want(self, key: str, copies: int = 1, until: float = inf, ticket: int | None = None) -> None:
         if key not in self._wanted and len(self._wanted) >= _MAX_WANTED and ticket is None:
             return
-        wish = self._wanted.setdefault(key, Wish())
-        wish.further = wish.further or further
+        wish = self._wanted.setdefault(key, Wish(copies, until))
+        wish.copies, wish.until = max(wish.copies, copies), max(wish.until, until)
         if ticket is not None:
             wish.tickets.append(ticket)
 
@@ -60,9 +65,9 @@ class Errands:
         """Half of the workers at most are out on errands, so that the others serve."""
         return self._roster.errands >= max(1, self._roster.usual // 2)
 
-    def begun(self) -> None:
-        """Who could help a hot project has been asked; what it needs later will be seen later."""
-        for key in [key for key, wish in self._wanted.items() if wish.further and not wish.tickets]:
+    def expire(self, now: float) -> None:
+        """Forget what has not been had in time."""
+        for key in [key for key, wish in self._wanted.items() if wish.until <= now and not wish.tickets]:
             del self._wanted[key]
 
     def due(self) -> Iterator[tuple[Project, Wish]]:
@@ -74,15 +79,16 @@ class Errands:
             if project.held or project.changing:
                 continue
             wish = self._wanted[key]
-            if self._is_there(project) and not wish.further and not wish.tickets:
+            if self._copies(project) >= wish.copies and not wish.tickets:
                 del self._wanted[key]
                 self._projects.forget(key)
                 continue
             yield project, wish
 
-    def _is_there(self, project: Project) -> bool:
-        """A worker has it that is here to stay."""
-        return any(not self._roster[worker].reserve for worker in project.holders(project.generation))
+    def _copies(self, project: Project) -> int:
+        """Workers that have it, or load it, and are here to stay."""
+        holders = project.holders(project.generation)
+        return project.loads_now + sum(not self._roster[worker].reserve for worker in holders)
 
     def candidates(self, project: Project) -> Iterator[bytes]:
         """Idle workers that could load it."""

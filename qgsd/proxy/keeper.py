@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from qgsd.proxy import placement
@@ -20,6 +21,8 @@ from qgsd.proxy.roster import Roster
 
 # Seconds until a further copy of a project is tried again after one could not be loaded.
 _PAUSE = 30.0
+# Seconds for which a project that was used in a worker counts as busy there.
+_BUSY = 10.0
 
 Verb = Literal["reload", "load", "evict", "hold", "release"]
 
@@ -163,10 +166,12 @@ class Keeper:
         """
         keys = self.projects.gone(worker)
         decisions = self.reloads.worker_gone(worker, now, reason)
-        for key in reversed(keys):
+        for key, used_at in reversed(keys):
             project = self.projects.known(key)
             if self._roster.usual > 1 or project.pinned:
-                self.errands.want(key)
+                # What was busy on it was so for a reason: others may be lost too before long.
+                copies = len(project.copies) + 1 if now - used_at < _BUSY else 1
+                self.errands.want(key, copies, until=inf if copies == 1 else now + _PAUSE)
         for key in list(self._closing):
             decisions += self._closed_by(worker, self.projects.known(key))
         return decisions
@@ -198,7 +203,7 @@ class Keeper:
             project.loads_now += 1
             decisions += placement.room(worker, self.projects, self.limits.cache_size, now)
             decisions.append(Load(worker, project.key, project.generation, version=project.version))
-        self.errands.begun()
+        self.errands.expire(now)
         return decisions
 
     # What people order. All return the projects concerned and what to do; `Done` follows for each.

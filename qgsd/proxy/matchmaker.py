@@ -121,4 +121,4 @@ class Matchmaker:
         for key, line in self._backlog.turns.lines.items():
             project = self._projects.get(key)
             if project and placement.worth_spreading(project, len(line), now) and self.admits(key, now):
-                self._errands.want(key, further=True)
+                self._errands.want(key, copies=len(project.copies) + 1, until=now)

@@ -168,12 +168,12 @@ class Projects:
             del project.copies[worker]
             self._open[worker].pop(key, None)
 
-    def gone(self, worker: bytes) -> list[str]:
-        """A worker is no more; the projects it had open, the last used last."""
-        keys = list(self._open.pop(worker, ()))
-        for key in keys:
+    def gone(self, worker: bytes) -> list[tuple[str, float]]:
+        """A worker is no more; the projects it had open and when it used them, the last used last."""
+        had_open = list(self._open.pop(worker, {}).items())
+        for key, _ in had_open:
             self._projects[key].copies.pop(worker, None)
-        return keys
+        return had_open
 
     # What they cost.
 

@@ -67,7 +67,17 @@ def test_a_stopped_worker_is_ended_and_its_request_served(launch: Launch, projec
         # Stopped while it has a request, or just before it gets one: both happen.
         os.kill(instance.workers()[0]["pid"], signal.SIGSTOP)
         os.kill(instance.workers()[1]["pid"], signal.SIGSTOP)
-        wait_for("both are ended", lambda: len(events(instance, "worker.killed")) == 2, 60)
+        try:
+            wait_for("both are ended", lambda: len(events(instance, "worker.killed")) == 2, 20)
+        except AssertionError:
+            print(
+                instance.ctl("events").stdout,
+                instance.ctl("ps").stdout,
+                instance.ctl("projects").stdout,
+                crowd.good,
+                crowd.bad,
+            )
+            raise
         crowd.wait_answers(20)
     assert all(problem.startswith("504") for problem in crowd.bad)
     assert len(crowd.bad) <= 2, "only a stalled request itself may fail"
