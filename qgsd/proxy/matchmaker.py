@@ -83,7 +83,7 @@ class Matchmaker:
     def _waits_for_warm(self, job: Job, project: Project, now: float) -> bool:
         if job.passed_at is None:
             job.passed_at = now
-            self._backlog.set_alarm(now + project.load_seconds, job)
+            self._backlog.set_alarm(now + project.cold_seconds, job)
         if project.changing and job.only_warm:
             return True
         if project.changing or job.only_warm or job.generation != project.generation:
@@ -105,7 +105,7 @@ class Matchmaker:
             self._projects.used(worker, project, now)
         if job.passed_at is not None:
             project.waited.add(now - job.passed_at, now)
-        expected = project.service_seconds + (0.0 if warm else project.load_seconds)
+        expected = project.service_seconds + (0.0 if warm else project.cold_seconds)
         self._roster.begin_job(worker, arrival.id, arrival.key, arrival.depth, now, expected)
         self.bulkhead.began(arrival.key)
         queued, remaining = now - job.arrived_at, max(0.0, job.deadline - now)
@@ -118,7 +118,10 @@ class Matchmaker:
         """Requests wait though workers are idle: for their project one worker is not enough."""
         if not self._roster.some_idle:
             return
+        full = placement.all_full(self._roster.idle(), self._projects, self.limits.cache_size)
         for key, line in self._backlog.turns.lines.items():
             project = self._projects.get(key)
-            if project and placement.worth_spreading(project, len(line), now) and self.admits(key, now):
+            if not project or not self.admits(key, now):
+                continue
+            if placement.worth_spreading(project, len(line), now, full=full):
                 self._errands.want(key, copies=len(project.copies) + 1, until=now)

@@ -20,8 +20,8 @@ from qgsd.proxy.roster import Roster
 _LOOK_AT = 64
 # A further copy costs its load and, on a worker without room, the load of what is closed for it.
 _COPY_COST = 2.0
-# Seconds for which a copy that was used counts as needed.
-_FRESH = 5.0
+# Seconds for which a copy that was used is not closed.
+_FRESH = 1.0
 
 
 def warm(project: Project, generation: int, roster: Roster) -> bytes | None:
@@ -43,6 +43,11 @@ def coldest(candidates: Iterator[bytes], projects: Projects, roster: Roster, siz
     return min(islice(candidates, _LOOK_AT), key=harm, default=None)
 
 
+def all_full(candidates: Iterator[bytes], projects: Projects, size: int) -> bool:
+    """None of these workers has room for a further project."""
+    return all(projects.open_count(worker) >= size for worker in islice(candidates, _LOOK_AT))
+
+
 def worth_waiting(project: Project, generation: int, roster: Roster, waited: float, now: float) -> bool:
     """A warm worker will be free sooner than a cold one would have loaded the project.
 
@@ -50,18 +55,23 @@ def worth_waiting(project: Project, generation: int, roster: Roster, waited: flo
     """
     holders = islice(project.holders(generation), _LOOK_AT)
     soonest = min((max(0.0, roster[worker].done_at - now) for worker in holders), default=None)
-    return soonest is not None and waited + soonest < project.load_seconds
+    return soonest is not None and waited + soonest < project.cold_seconds
 
 
-def worth_spreading(project: Project, backlog: int, now: float) -> bool:
-    """`backlog` requests wait although a worker is idle: a further copy of the project pays."""
+def worth_spreading(project: Project, backlog: int, now: float, *, full: bool) -> bool:
+    """`backlog` requests wait although a worker is idle: a further copy of the project pays.
+
+    Where the idle workers are `full`, another project would be closed for it: only for real demand then.
+    """
     holders = len(project.copies)
     if not holders or not project.load_seconds or project.kept_old or project.changing:
         return False
     if now < project.no_copies_until:
         return False
+    if full and holders >= project.copies_needed(now):
+        return False
     forecast = backlog * project.service_seconds / holders
-    return project.waited.at(now) + forecast >= _COPY_COST * project.load_seconds
+    return project.waited.at(now) + forecast >= _COPY_COST * project.cold_seconds
 
 
 def room(worker: bytes, projects: Projects, size: int, now: float) -> list[Decision]:
@@ -72,7 +82,8 @@ def room(worker: bytes, projects: Projects, size: int, now: float) -> list[Decis
     if projects.open_count(worker) < size:
         return []
     for project, used_at in islice(projects.open_in(worker), _LOOK_AT):
-        if len(project.copies) > 1 and not project.pinned and now - used_at > _FRESH:
+        needed = len(project.copies) <= project.copies_needed(now)
+        if not needed and not project.pinned and now - used_at > _FRESH:
             projects.closed(worker, project.key, 0)
             return [Close(worker, project.key, 0)]
     return []

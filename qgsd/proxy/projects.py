@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from math import log
 from typing import Literal
 
 # How much of the past a mean remembers: the latest value counts for a quarter.
@@ -47,7 +48,9 @@ class Project:
 
     `copies`: the generations that a worker has open, the last used worker last. `stamped`: how many
     requests of a generation have not ended. `waited`: seconds that its requests have waited lately
-    although a worker was idle, one without it. `no_copies_until`: a further copy could not be had.
+    although a worker was idle, one without it. `service_seconds`: what a request takes in the mean, and
+    `first_seconds` the first one after a load; `demand` is the sum of them. `no_copies_until`: a further
+    copy could not be had.
     `error` is QGIS's reason for not loading what is there now, `broken_version`.
     """
 
@@ -58,7 +61,9 @@ class Project:
     stamped: Counter[int] = field(default_factory=Counter)
     loads_now: int = 0
     load_seconds: float = 0.0
+    first_seconds: float = 0.0
     service_seconds: float = 0.0
+    demand: Fading = field(default_factory=Fading)
     memory: int = 0
     waited: Fading = field(default_factory=Fading)
     no_copies_until: float = 0.0
@@ -77,6 +82,16 @@ class Project:
     def holders(self, generation: int) -> list[bytes]:
         """Workers that have this generation open, the last used first."""
         return [worker for worker in reversed(self.copies) if generation in self.copies[worker]]
+
+    @property
+    def cold_seconds(self) -> float:
+        """What a request takes longer where the project is not open: loading it, and filling its caches."""
+        return self.load_seconds + max(0.0, self.first_seconds - self.service_seconds)
+
+    def copies_needed(self, now: float) -> int:
+        """So many that each is at work half of the time at most."""
+        workers_busy = self.demand.at(now) * log(2) / _HALF_LIFE
+        return 1 + int(2 * workers_busy)
 
     @property
     def in_use(self) -> bool:
@@ -184,8 +199,13 @@ class Projects:
         project.memory = int(_mean(project.memory, memory))
 
     @staticmethod
-    def measured_service(project: Project, seconds: float) -> None:
-        project.service_seconds = _mean(project.service_seconds, seconds)
+    def measured_service(project: Project, seconds: float, now: float, *, first: bool) -> None:
+        """`first`: it had to load the project; `seconds` are those after that."""
+        project.demand.add(seconds, now)
+        if first:
+            project.first_seconds = _mean(project.first_seconds, seconds)
+        else:
+            project.service_seconds = _mean(project.service_seconds, seconds)
 
 
 def _stem(key: str) -> str:

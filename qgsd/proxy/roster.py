@@ -12,6 +12,7 @@ from dataclasses import dataclass
 class Worker:
     """`job` is the request it runs, `errand` the project it loads; both of `key`.
 
+    `loaded`: the request had to load its project, and began when that was done.
     `job` stays set when the client was answered without it. `done_at`: when it is expected to be idle.
     """
 
@@ -20,6 +21,7 @@ class Worker:
     key: str = ""
     depth: int = 0
     began_at: float = 0.0
+    loaded: bool = False
     done_at: float = 0.0
     leaving: bool = False
     reserve: bool = False
@@ -117,7 +119,7 @@ class Roster:
     def _begin(self, name: bytes, key: str, now: float, seconds: float) -> Worker:
         del self._idle[name]
         worker = self._workers[name]
-        worker.key, worker.began_at, worker.done_at = key, now, now + seconds
+        worker.key, worker.began_at, worker.done_at, worker.loaded = key, now, now + seconds, False
         return worker
 
     def end_work(self, name: bytes) -> None:

@@ -224,7 +224,7 @@ class Scheduler:
             decisions = self._served(job.arrival)
             self._backlog.end(id)
         if (project := self._projects.get(state.key)) and worker in project.copies:
-            self._projects.measured_service(project, now - state.began_at)
+            self._projects.measured_service(project, now - state.began_at, now, first=state.loaded)
         self._vacate(worker, state)
         if state.leaving:
             decisions += self._release(worker, now)
@@ -263,8 +263,9 @@ class Scheduler:
         decisions = self.keeper.loaded(worker, loaded, now)
         if state.leaving and not state.at_work:
             decisions += self._release(worker, now)
-        # The time it takes to load says nothing of what a request takes.
-        state.began_at = now
+        if state.job is not None:
+            # The time it takes to load says nothing of what a request takes.
+            state.began_at, state.loaded = now, True
         return [*decisions, *self._match(now)]
 
     def closed(self, worker: bytes, key: str, keep: int) -> list[Decision]:
