@@ -17,7 +17,7 @@ import psutil
 
 from qgsd import __version__, log, messages
 from qgsd.channel import ChannelClosed
-from qgsd.config import ConfigError, changes, declarations, load
+from qgsd.config import ConfigError, changes, in_force, load
 from qgsd.control.operations import Progress, Refused
 from qgsd.control.records import (
     ChildState,
@@ -167,7 +167,7 @@ class MasterOperations:
                 "source": loaded.sources[option.id],
                 "live": option.live,
             }
-            for option in declarations()
+            for option in in_force(settings)
         ]
 
     def quarantine(self) -> list[QuarantineRecord]:

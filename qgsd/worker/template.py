@@ -35,7 +35,7 @@ class Template:
     def __init__(self, child: Child) -> None:
         # Only now: the environment must stand before qgis is imported. What a worker needs is imported
         # here too, so that a fork is ready in milliseconds.
-        from qgsd.worker import qgis_server, serve
+        from qgsd.worker import qgis_server, serve, stores
 
         self.work = serve.work
         self.child = child
@@ -44,6 +44,8 @@ class Template:
         self.qgis = qgis_server.start(settings.server.pluginpath, qgis_info=settings.logging.qgis_info)
         for name, reason in self.qgis.broken_plugins.items():
             child.happened("plugin.broken", f"the plugin {name} does not load: {reason}", plugin=name)
+        for scheme, reason in stores.load_stores()[1].items():
+            child.happened("store.broken", f"projects of the scheme {scheme}: cannot be served: {reason}")
         # What exists now is never collected in a worker: a collection would write to, and so copy, its pages.
         gc.collect()
         gc.freeze()

@@ -10,7 +10,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
 from qgsd import messages, nesting
-from qgsd.location import LocationError, parse_map
+from qgsd.location import LocationError
 from qgsd.proxy import ows
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler
@@ -51,7 +51,7 @@ class QgisHandler(ServiceHandler):
         method = self.request.method or "GET"
         wanted = self._read(method, body)
         try:
-            location = parse_map(wanted.map)
+            location = self.context.rules.locate(wanted.map)
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
         depth = self._depth()

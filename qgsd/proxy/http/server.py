@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import zmq
@@ -83,7 +82,7 @@ class HttpChild:
         settings = child.settings
         upstream = Upstream(zmq.Context(), child.begin.front)
         self.context = HttpContext(
-            settings, upstream, child.row, Catalog(Path(settings.cache.rootdir or ".")), child.begin.token
+            settings, upstream, child.row, Catalog(*settings.cache.rootdir), child.begin.token
         )
         application = Application(
             routes(self.context),
@@ -129,7 +128,7 @@ class HttpChild:
         match received[0] if received else None:
             case messages.Configure() as order:
                 self.child.configure(order)
-                self.context.settings = self.child.settings
+                self.context.configure(self.child.settings)
             case messages.Drain(linger) if not self.context.draining:
                 self.context.draining = True
                 self._leaving = asyncio.create_task(self._leave(linger))
