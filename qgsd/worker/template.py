@@ -41,7 +41,7 @@ class Template:
         self.child = child
         self.master = os.getppid()
         settings = child.settings
-        self.qgis = qgis_server.start(settings.server.pluginpath, qgis_info=settings.logging.qgis_info)
+        self.qgis = qgis_server.start(settings)
         for name, reason in self.qgis.broken_plugins.items():
             child.happened("plugin.broken", f"the plugin {name} does not load: {reason}", plugin=name)
         for scheme, reason in stores.load_stores()[1].items():
@@ -123,7 +123,7 @@ def main() -> None:
     # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     child = Child.start()
-    environment.apply(child.begin.tmpdir)
+    environment.apply(child.begin.tmpdir, child.settings.cache)
     try:
         Template(child).run()
     except ChannelClosed:

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from qgsd.config import Settings
 from qgsd.extensions import STORES, store_schemes
-from qgsd.location import Location, LocationError, Rules, canonical_scheme
+from qgsd.location import Location, LocationError, Rules, canonical_scheme, no_project
 from qgsd.worker.stores.base import ProjectError, Source, Store, StoreUnavailable
 
 __all__ = ["ProjectError", "Source", "Store", "StoreUnavailable", "Stores", "load_stores"]
@@ -77,4 +77,10 @@ class Stores:
         if store is None:
             message = f"there is no project store with the scheme '{place.scheme}:'"
             raise LocationError(404, "unknown_scheme", message)
-        return Source(key, store, store.resolve(place))
+        try:
+            return Source(key, store, store.resolve(place))
+        except LocationError as error:
+            if error.status != 404:
+                raise
+            # By the name the client used: the place behind an alias is not for clients.
+            raise no_project(key) from error

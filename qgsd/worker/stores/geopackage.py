@@ -37,7 +37,7 @@ class GeoPackageStore:
 
     def resolve(self, location: Location) -> str:
         if not location.project or "%" in location.project:
-            raise no_project(location.key)
+            raise no_project(location.project)
         path = self._roots.find(location.path, (".gpkg",), location.base)
         return f"geopackage:{quote(str(path))}?projectName={quote(location.project, safe=QUERY_SAFE)}"
 

@@ -49,7 +49,7 @@ class PostgresStore:
 
     def resolve(self, location: Location) -> str:
         if not location.project or "%" in location.project:
-            raise no_project(location.key)
+            raise no_project(location.project)
         parameters = dict(location.parameters)
         parameters.setdefault("schema", "public")
         # In the order in which QGIS writes them, so that equal places have equal sources.
