@@ -59,8 +59,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     def serving(instance: Instance) -> None:
         where = ", ".join(listener.address for listener in instance.service)
+        what = ", ".join(instance.settings.cache.rootdir) or os.path.abspath(".")
         print(
-            f"qgsd serves {os.path.abspath(instance.settings.cache.rootdir or '.')} on {where}",
+            f"qgsd serves {what} on {where}",
             file=sys.stderr,
         )
 

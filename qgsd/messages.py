@@ -178,18 +178,22 @@ class Dismiss(Struct, frozen=True, array_like=True, tag="dismiss"):
 # --- wire: worker -> dispatcher (answers go on to the http child as they are) --------
 
 
+Outcome = Literal["loaded", "unchanged", "other", "failed", "gone", "away"]
+
+
 class ProjectLoaded(Struct, frozen=True, array_like=True, tag="loaded"):
     """What became of a project that was to be loaded, for a request or by `LoadProject`.
 
     `version` tells the content that was found from others, on any machine. `seconds` and `memory` (bytes)
     are what loading took. "unchanged": it was of the version `unless`. "other": it was not of the
-    version that was asked for. "gone": nothing is there.
+    version that was asked for. "gone": nothing is there. "away": its
+    store does not answer.
     `status` and `code` are what a client is told when it could not be loaded.
     """
 
     project: str
     generation: int
-    outcome: Literal["loaded", "unchanged", "other", "failed", "gone"]
+    outcome: Outcome
     version: str = ""
     seconds: float = 0.0
     memory: int = 0
@@ -213,10 +217,14 @@ class ProjectChanged(Struct, frozen=True, array_like=True, tag="changed"):
 
 
 class Superseded(Struct, frozen=True, array_like=True, tag="superseded"):
-    """This request was not run: the version it is to run on is not there any more, this other one is."""
+    """This request was not run: the version it is to run on is not there any more, this other one is.
+
+    `known` is false when the store does not answer.
+    """
 
     id: str
     version: str
+    known: bool = True
 
 
 class Join(Struct, frozen=True, array_like=True, tag="join"):

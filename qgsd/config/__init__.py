@@ -10,7 +10,7 @@ command line, `qgsd config`, `qgsd check`, and what children are told.
 
 from . import render
 from .arguments import add_flags, add_set_flag, overrides_from
-from .catalogue import changes, declarations, find, named
+from .catalogue import changes, declarations, find, in_force, named
 from .declaration import Declaration
 from .errors import ConfigError
 from .loading import Loaded, load
@@ -42,6 +42,7 @@ __all__ = [
     "changes",
     "declarations",
     "find",
+    "in_force",
     "load",
     "named",
     "overrides_from",

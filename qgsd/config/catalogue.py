@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Iterator
 from functools import cache
 
-from .declaration import METADATA, Declaration, placed
+from .declaration import METADATA, Declaration, OpenSection, placed
 from .errors import ConfigError, nearest
-from .options import Settings
+from .options import OPEN_SECTIONS, Settings
 
 # py-qgis-server's names for sections of qgsd.
 ALIASES = {"projects.cache": "cache"}
@@ -18,14 +18,32 @@ _DEFAULTS = Settings()
 
 
 def declarations() -> Iterator[Declaration]:
-    """All options, in the order in which they are declared."""
+    """All options but those of open sections, in the order in which they are declared."""
     return iter(_by_id().values())
+
+
+def open_sections() -> dict[str, OpenSection]:
+    """The sections whose keys the operator chooses, by name."""
+    return {section.section: section for section in OPEN_SECTIONS}
+
+
+def in_force(settings: Settings) -> Iterator[Declaration]:
+    """All options, and of open sections those that `settings` has."""
+    yield from declarations()
+    for section in OPEN_SECTIONS:
+        yield from (section.declare(key) for key in getattr(settings, section.field))
 
 
 def sections() -> dict[str, str]:
     """The sections in order: name, and what it is about."""
-    about = {f.name: type(getattr(_DEFAULTS, f.name)).__doc__ or "" for f in dataclasses.fields(Settings)}
-    return {name: doc.partition(": ")[2] for name, doc in about.items()}
+    about = {name: (kind.__doc__ or "").partition(": ")[2] for name, kind in closed_sections().items()}
+    return about | {section.section: section.about for section in OPEN_SECTIONS}
+
+
+def closed_sections() -> dict[str, type]:
+    """The sections whose keys are declared: name, and the class that holds the values."""
+    held = {f.name: type(getattr(_DEFAULTS, f.name)) for f in dataclasses.fields(Settings)}
+    return {name: kind for name, kind in held.items() if dataclasses.is_dataclass(kind)}
 
 
 def canonical(section: str) -> str:
@@ -35,7 +53,13 @@ def canonical(section: str) -> str:
 
 def find(section: str, key: str) -> Declaration | None:
     """The option of that name, or None."""
-    return _by_id().get((canonical(section), key))
+    opened = open_sections().get(section)
+    if opened is None:
+        return _by_id().get((canonical(section), key))
+    try:
+        return opened.declare(key)
+    except ValueError:
+        return None
 
 
 def named(name: str, source: str = "") -> Declaration:
@@ -78,21 +102,23 @@ def unknown_key(
 ) -> ConfigError:
     """The error for a key that a known section does not have."""
     known = [d.key for d in declarations() if d.section == canonical(section)]
+    opened = open_sections().get(section)
     return ConfigError(
-        "unknown key",
+        "unknown key" if opened is None else "not a name",
         file=file,
         line=line,
         source=source,
         key=f"[{section}] {key}",
         found=key,
-        allowed=", ".join(known),
+        allowed=", ".join(known) if opened is None else opened.names,
         nearest=_in_other_section(key) or nearest(key, known) or _like_in_other_section(key),
     )
 
 
 def changes(old: Settings, new: Settings) -> tuple[list[Declaration], list[Declaration]]:
     """The options whose values differ: those that a reload can change, those that take a restart."""
-    differing = [d for d in declarations() if d.of(old) != d.of(new)]
+    known = {d.id: d for settings in (old, new) for d in in_force(settings)}
+    differing = [d for d in known.values() if d.of(old) != d.of(new)]
     return [d for d in differing if d.live], [d for d in differing if not d.live]
 
 
@@ -108,8 +134,8 @@ def _like_in_other_section(key: str) -> str | None:
 @cache
 def _by_id() -> dict[tuple[str, str], Declaration]:
     found = {}
-    for section in dataclasses.fields(Settings):
-        for item in dataclasses.fields(getattr(_DEFAULTS, section.name)):
-            declared = placed(item.metadata[METADATA], section.name, item.name)
+    for section, kind in closed_sections().items():
+        for item in dataclasses.fields(kind):
+            declared = placed(item.metadata[METADATA], section, item.name)
             found[declared.id] = declared
     return found

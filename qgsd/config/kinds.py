@@ -39,6 +39,10 @@ class Kind(ABC, Generic[T]):
     def describe(self) -> str:
         """What is allowed, for people: the end of a sentence that starts with "allowed:"."""
 
+    def show(self, value: T) -> str:
+        """`format(value)` for people and logs, less what they must not see."""
+        return self.format(value)
+
     @property
     def takes_empty(self) -> bool:
         """Whether the empty text is a value."""
@@ -208,9 +212,7 @@ class List(Kind[tuple[str, ...]]):
     what: str
 
     def parse(self, text: str, folder: str) -> tuple[str, ...]:
-        items = [one_line(part) for part in re.split(r",[^\S\n]*\n?|\n", text)]
-        if items[-1] == "":
-            items.pop()
+        items = _items(text)
         if not items:
             raise ValueError("empty")
         return tuple(self.item(part) for part in items)
@@ -220,6 +222,67 @@ class List(Kind[tuple[str, ...]]):
 
     def describe(self) -> str:
         return f"{self.what}, separated by commas"
+
+
+@dataclass(frozen=True)
+class Paths(List):
+    """Any number of paths of files or folders, in order; each as `Path` has it."""
+
+    item: Callable[[str], str] = str
+    what: str = "paths"
+
+    def parse(self, text: str, folder: str) -> tuple[str, ...]:
+        return tuple(Path(empty=False).parse(part, folder) for part in _items(text))
+
+    def describe(self) -> str:
+        return f"{super().describe()}, or nothing"
+
+    @property
+    def takes_empty(self) -> bool:
+        return True
+
+
+def _items(text: str) -> list[str]:
+    items = [one_line(part) for part in re.split(r",[^\S\n]*\n?|\n", text)]
+    if items[-1] == "":
+        items.pop()
+    return items
+
+
+@dataclass(frozen=True)
+class Url(Kind[str]):
+    """A URL; a password in it is not shown.
+
+    :param check: raises ValueError with a few words where the URL is not of the right form.
+    :param what: that form in words.
+    """
+
+    check: Callable[[str], object]
+    what: str
+
+    def parse(self, text: str, folder: str) -> str:
+        value = one_line(text)
+        if not value:
+            raise ValueError("empty")
+        self.check(value)
+        return value
+
+    def format(self, value: str) -> str:
+        return value
+
+    def show(self, value: str) -> str:
+        """
+        >>> Url(str, "any").show("postgresql://me:secret@host?password=secret&project=x")
+        'postgresql://me:***@host?password=***&project=x'
+        """
+        return re.sub(r"(//[^/@?#]*?:)[^/?#]*@|(\bpassword=)[^&]*", _without_password, value, flags=re.I)
+
+    def describe(self) -> str:
+        return self.what
+
+
+def _without_password(match: re.Match[str]) -> str:
+    return f"{match[1]}***@" if match[1] else f"{match[2]}***"
 
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}

@@ -7,11 +7,20 @@ Every value that is given is checked, even where a stronger one wins: a file is 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .catalogue import canonical, declarations, find, sections, unknown_key, unknown_section
+from .catalogue import (
+    canonical,
+    closed_sections,
+    declarations,
+    find,
+    open_sections,
+    sections,
+    unknown_key,
+    unknown_section,
+)
 from .declaration import ENVIRONMENT_PREFIX, Declaration
 from .errors import ConfigError, nearest
 from .inifile import Entry, Expander, IniFile, read
@@ -72,23 +81,40 @@ def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[Id, st
 
 
 def _settings(values: Mapping[Id, Any]) -> Settings:
-    defaults = Settings()
     grouped: dict[str, dict[str, Any]] = {name: {} for name in sections()}
     for (section, key), value in values.items():
         grouped[section][key] = value
-    return Settings(**{name: type(getattr(defaults, name))(**of) for name, of in grouped.items()})
+    closed: dict[str, Any] = {name: kind(**grouped[name]) for name, kind in closed_sections().items()}
+    opened: dict[str, Any] = {section.field: grouped[name] for name, section in open_sections().items()}
+    return Settings(**closed, **opened)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[Id, _Given]:
     given = {}
-    for declared in declarations():
-        text = environ.get(declared.environment)
+    for declared, variable in _variables(environ):
+        text = environ[variable]
         # Container files set variables to nothing to leave them out.
-        if text is None or (not text.strip() and not declared.kind.takes_empty):
+        if not text.strip() and not declared.kind.takes_empty:
             continue
-        source = f"environment {declared.environment}"
+        source = f"environment {variable}"
         given[declared.id] = _Given(_value(declared, text, _here(), source), source)
     return given
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[tuple[Declaration, str]]:
+    """The variables that set an option, of several for one the strongest last."""
+    for declared in declarations():
+        for variable in (*reversed(declared.also), declared.environment):
+            if variable in environ:
+                yield declared, variable
+    for section in open_sections().values():
+        for variable in sorted(environ):
+            key = variable.removeprefix(section.environment)
+            if key not in ("", variable):
+                opened = find(section.section, key)
+                if opened is None:
+                    raise unknown_key(section.section, key, source=f"environment {variable}")
+                yield opened, variable
 
 
 def _from_command_line(overrides: Mapping[Id, str]) -> dict[Id, _Given]:
@@ -117,7 +143,7 @@ def _value(declared: Declaration, text: str, folder: str, source: str) -> Any:
             str(error),
             source=source,
             key=declared.name,
-            found="***" if declared.secret else text,
+            found=declared.quote(text),
             allowed=declared.kind.describe(),
         ) from None
 
@@ -134,6 +160,7 @@ def _from_file(
         # A reference means the option's value in force, wherever that comes from.
         if declared.id in entries and declared.id not in above:
             return entries[declared.id][1]
+        # Of an open section only what somebody gave: KeyError.
         value: str = declared.kind.format((above.get(declared.id) or below[declared.id]).value)
         return value
 
@@ -144,8 +171,7 @@ def _from_file(
         try:
             value = declared.kind.parse(text, folder)
         except ValueError as error:
-            found = "***" if declared.secret else text
-            raise entry.error(str(error), found, declared.kind.describe()) from None
+            raise entry.error(str(error), declared.quote(text), declared.kind.describe()) from None
         given[option] = _Given(value, f"{entry.file}:{entry.line}")
     return given
 
@@ -164,7 +190,7 @@ def _known_entries(ini: IniFile) -> dict[Id, tuple[Declaration, Entry]]:
             first = known[declared.id][1]
             raise entry.error(
                 f"given twice, first in line {first.line}",
-                "***" if declared.secret else entry.text,
+                declared.quote(entry.text),
                 "one value for a key" + _same_section(first, entry),
             )
         known[declared.id] = declared, entry
@@ -179,11 +205,12 @@ def _same_section(first: Entry, second: Entry) -> str:
 
 def _unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
     known = {d.environment.removeprefix(ENVIRONMENT_PREFIX): d.environment for d in declarations()}
+    opened = tuple(section.environment for section in open_sections().values())
     unknown: dict[str, str | None] = {}
     for name in sorted(environ):
         # The common prefix would make everything look alike.
         rest = name.removeprefix(ENVIRONMENT_PREFIX)
-        if name.startswith(ENVIRONMENT_PREFIX) and rest not in known:
+        if name.startswith(ENVIRONMENT_PREFIX) and rest not in known and not name.startswith(opened):
             like = nearest(rest, known)
             unknown[name] = known[like] if like else None
     return unknown

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .catalogue import declarations, sections
-from .declaration import Declaration
+from .catalogue import declarations, in_force, open_sections, sections
+from .declaration import Declaration, OpenSection
 from .loading import Loaded
 
 
@@ -18,6 +18,9 @@ def ini() -> str:
     """
     blocks = []
     for section, about in sections().items():
+        if section in open_sections():
+            blocks.append(_open_ini(open_sections()[section]))
+            continue
         entries = (_ini_entry(d) for d in declarations() if d.section == section)
         blocks.append("\n\n".join([f"# {about}\n[{section}]", *entries]))
     return "\n\n\n".join(blocks) + "\n"
@@ -30,7 +33,8 @@ def markdown() -> str:
 
 def listing(loaded: Loaded) -> str:
     """Every option in force with its source, and a warning for variables that no option knows."""
-    rows = [(f"{d.name} = {d.show(d.of(loaded.settings))}", loaded.sources[d.id]) for d in declarations()]
+    known = in_force(loaded.settings)
+    rows = [(f"{d.name} = {d.show(d.of(loaded.settings))}", loaded.sources[d.id]) for d in known]
     width = min(max(len(text) for text, _ in rows), 48)
     lines = [f"{text.rstrip():{width}}  # {source}" for text, source in rows]
     return "\n".join([*lines, *warnings(loaded)]) + "\n"
@@ -45,7 +49,8 @@ def warnings(loaded: Loaded) -> list[str]:
 
 
 def _ini_entry(declared: Declaration) -> str:
-    facts = [f"allowed: {declared.kind.describe()}", declared.environment, *_flag(declared)]
+    variables = [declared.environment, *declared.also]
+    facts = [f"allowed: {declared.kind.describe()}", " or ".join(variables), *_flag(declared)]
     value = declared.kind.format(declared.default).replace("$", "$$")
     return "\n".join(
         [
@@ -61,6 +66,9 @@ def _markdown_section(section: str) -> Iterator[str]:
     yield ""
     yield sections()[section]
     yield ""
+    if section in open_sections():
+        yield from _open_markdown(open_sections()[section])
+        return
     yield "| Key | Default | Meaning | Allowed | Environment | Flag | Changes at |"
     yield "|---|---|---|---|---|---|---|"
     for declared in (d for d in declarations() if d.section == section):
@@ -70,11 +78,24 @@ def _markdown_section(section: str) -> Iterator[str]:
             f"`{default}`" if default else "",
             _cell(declared.help),
             _cell(declared.kind.describe()),
-            f"`{declared.environment}`",
+            " ".join(f"`{variable}`" for variable in (declared.environment, *declared.also)),
             " ".join(f"`{flag}`" for flag in declared.flags),
             "reload" if declared.live else "restart",
         ]
         yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _open_ini(section: OpenSection) -> str:
+    about = f"# {section.about}\n[{section.section}]\n\n# NAME=VALUE, as many as you like: {section.help}"
+    facts = f"a name is {section.names}; allowed: {section.kind.describe()}; {section.environment}NAME"
+    return f"{about}\n# {facts}; changes at {'reload' if section.live else 'restart'}\n# {section.example}"
+
+
+def _open_markdown(section: OpenSection) -> Iterator[str]:
+    yield f"As many as you like: {_cell(section.help)}. A name is {_cell(section.names)}; a value is "
+    yield f"{_cell(section.kind.describe())}. In the environment: `{section.environment}NAME`. For example:"
+    yield f"`{section.example}`"
     yield ""
 
 

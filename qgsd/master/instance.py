@@ -142,16 +142,20 @@ class Instance:
         self.pidfile.remove()
 
 
-def check_settings(settings: Settings, role: InstanceRole) -> None:
-    """Foreseeable mistakes, found before anything is started. Raises `StartError`."""
-    root = settings.cache.rootdir
-    if root and not os.path.isdir(root):
+def _check_root(root: str) -> None:
+    if not os.path.isdir(root):
         what = "is not a folder" if os.path.exists(root) else "does not exist"
         raise StartError(
             f"[cache] rootdir: {root} {what}; give the folder with your projects (--rootdir PATH)"
         )
-    if root and not os.access(root, os.R_OK | os.X_OK):
+    if not os.access(root, os.R_OK | os.X_OK):
         raise StartError(f"[cache] rootdir: {root} cannot be read by this user")
+
+
+def check_settings(settings: Settings, role: InstanceRole) -> None:
+    """Foreseeable mistakes, found before anything is started. Raises `StartError`."""
+    for root in settings.cache.rootdir:
+        _check_root(root)
     if role == "worker" and not settings.worker.host:
         raise StartError("a worker needs to know its proxy: --host HOST")
     if role == "worker" and not listeners.is_loopback(settings.worker.host) and not settings.zmq.insecure:

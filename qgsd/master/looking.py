@@ -12,7 +12,7 @@ import msgspec
 import psutil
 
 from qgsd import __version__, messages
-from qgsd.config import declarations
+from qgsd.config import in_force
 from qgsd.control.records import (
     ChildState,
     Counters,
@@ -152,7 +152,7 @@ class Looking:
                 "source": loaded.sources[option.id],
                 "live": option.live,
             }
-            for option in declarations()
+            for option in in_force(settings)
         ]
 
     def quarantine(self) -> list[QuarantineRecord]:

@@ -13,7 +13,8 @@ from qgsd.channel import ChannelClosed
 from qgsd.config import ConfigError
 from qgsd.control.operations import Progress, Refused
 from qgsd.control.records import ProjectRecord, ReloadRecord, WorkerCounts
-from qgsd.location import LocationError, parse_map
+from qgsd.extensions import store_schemes
+from qgsd.location import LocationError, Rules
 from qgsd.master.looking import Looking
 from qgsd.master.project_orders import Verb
 
@@ -42,18 +43,20 @@ class ProjectOperations(Looking):
             for record in self.supervisor.children.ready("worker"):
                 _look_again(record.channel.send, record.name)
             return []
-        done = await self._order("reload", _key(project) if project else "", wait=wait, progress=progress)
+        done = await self._order(
+            "reload", self._key(project) if project else "", wait=wait, progress=progress
+        )
         return [ReloadRecord(one.project, one.status, one.error or None) for one in done]  # type: ignore[arg-type]
 
     async def load_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
-        (done, *_) = [*await self._order("load", _key(project), wait=wait, progress=progress), None]
+        (done, *_) = [*await self._order("load", self._key(project), wait=wait, progress=progress), None]
         if done is not None and done.status != "loaded":
             code = "no_project" if done.status == "gone" else "not_loaded"
             raise Refused(code, f"{done.project} is not loaded: {done.error}")
         return {"project": project, "status": "loaded" if done else "accepted"}
 
     async def evict_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
-        done = await self._order("evict", _key(project), wait=wait, progress=progress)
+        done = await self._order("evict", self._key(project), wait=wait, progress=progress)
         if wait and not done:
             raise Refused("not_open", f"no worker has '{project}' open; see `projects`")
         return {"project": project, "status": "closed" if wait else "accepted"}
@@ -61,7 +64,7 @@ class ProjectOperations(Looking):
     async def pin_project(self, project: str, *, pin: bool, wait: bool, progress: Progress) -> dict[str, Any]:
         """Keep it open in a worker whatever else is asked for, or no longer."""
         self._refuse_without_queue()
-        key = _key(project)
+        key = self._key(project)
         self.supervisor.orders.keep("pinned", key, add=pin)
         if pin:
             await self.load_project(key, wait=wait, progress=progress)
@@ -70,7 +73,7 @@ class ProjectOperations(Looking):
     async def hold_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
         """Have all workers close it and its files, and let requests for it wait, until `release_project`."""
         self._refuse_without_queue()
-        key = _key(project)
+        key = self._key(project)
         self.supervisor.orders.keep("held", key, add=True)
         self.supervisor.events.add("project.held", f"{key} is on hold", {"project": key})
         await self._order("hold", key, wait=wait, progress=progress)
@@ -78,18 +81,27 @@ class ProjectOperations(Looking):
 
     async def release_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
         self._refuse_without_queue()
-        key = _key(project)
+        key = self._key(project)
         self.supervisor.orders.keep("held", key, add=False)
         self.supervisor.events.add("project.released", f"{key} is served again", {"project": key})
         await self._order("release", key, wait=wait, progress=progress)
         return {"project": project, "status": "released"}
+
+    def _key(self, project: str) -> str:
+        try:
+            return self._rules().locate(project).key
+        except LocationError as error:
+            raise Refused("bad_project", f"'{project}': {error.message}") from error
+
+    def _rules(self) -> Rules:
+        return Rules.of(self.supervisor.settings, store_schemes())
 
     def preload(self) -> None:
         """Pin what the configuration names. Raises `Refused` when its file cannot be read."""
         path = self.supervisor.settings.cache.preload_config
         if path and self.supervisor.instance.has_http:
             try:
-                self.supervisor.orders.preload(preload_list(Path(path)))
+                self.supervisor.orders.preload(preload_list(Path(path), self._rules()))
             except ConfigError as error:
                 raise Refused("bad_config", str(error)) from error
 
@@ -134,7 +146,7 @@ class ProjectOperations(Looking):
         await self.supervisor.until(arrived)
 
 
-def preload_list(path: Path) -> list[str]:
+def preload_list(path: Path, rules: Rules) -> list[str]:
     """The projects of a preload file: one a line as in MAP=, # begins a comment. Raises `ConfigError`."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -146,17 +158,10 @@ def preload_list(path: Path) -> list[str]:
         name = line.partition("#")[0].strip()
         if name:
             try:
-                keys.append(parse_map(name).key)
+                keys.append(rules.locate(name).key)
             except LocationError as error:
                 raise ConfigError(f"{path}, line {number}: '{name}': {error.message}") from error
     return keys
-
-
-def _key(project: str) -> str:
-    try:
-        return parse_map(project).key
-    except LocationError as error:
-        raise Refused("bad_project", f"'{project}': {error.message}") from error
 
 
 def _look_again(send: Callable[[messages.Order], None], name: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The projects below a root folder, and what their files say of themselves. Knows no HTTP and no QGIS.
+"""The projects below the root folders, and what their files say of themselves. Knows no HTTP and no QGIS.
 
 Only the files' texts are read, so the list costs no worker. What is listed can be
 asked for: a name that MAP= could not carry is left out.
@@ -20,6 +20,7 @@ from typing import IO
 from xml.parsers import expat
 
 from qgsd.location import PROJECT_SUFFIXES, Location, LocationError, parse_map
+from qgsd.roots import Roots
 
 logger = logging.getLogger("qgsd.catalog")
 
@@ -52,8 +53,8 @@ class CatalogEntry:
 class Catalog:
     """Lists the projects; reads each file once for every change of it. To be asked from any thread."""
 
-    def __init__(self, rootdir: Path) -> None:
-        self._root = Path(os.path.realpath(rootdir))
+    def __init__(self, *folders: str | Path) -> None:
+        self._roots = Roots(folders)
         self._read: dict[Path, tuple[Version, Texts]] = {}
         self._reading = threading.Lock()
 
@@ -62,12 +63,15 @@ class Catalog:
         # Who comes while another reads waits for that one's result instead of reading it all again.
         with self._reading:
             read: dict[Path, tuple[Version, Texts]] = {}
-            for path, version in self._files():
+            names: dict[Path, Path] = {}
+            for folder, path, version in self._files():
                 known = self._read.get(path)
                 read[path] = known if known and known[0] == version else (version, _texts(path))
+                # The first folder that has a file of that name is the one that is asked for it.
+                names.setdefault(path.relative_to(folder), path)
             self._read = read
-        stems = Counter(path.with_suffix("") for path in read)
-        entries = (self._entry(path, texts, stems) for path, (_, texts) in read.items())
+        stems = Counter(name.with_suffix("") for name in names)
+        entries = (_entry(name, read[path][1], stems) for name, path in names.items())
         return sorted(entries, key=lambda entry: (entry.title.casefold(), entry.map))
 
     def find(self, location: Location) -> Path:
@@ -75,43 +79,28 @@ class Catalog:
 
         Raises `LocationError`: 403 outside the root, 404 no such file.
         """
-        named = self._root / location.path
-        candidates = [named] if named.suffix in PROJECT_SUFFIXES else []
-        candidates += [named.with_name(named.name + suffix) for suffix in PROJECT_SUFFIXES]
-        for candidate in candidates:
-            if not self._inside(candidate):
-                raise LocationError(403, "outside_root", "MAP lies outside the root folder of projects")
-            if os.path.isfile(candidate):
-                return candidate
-        raise LocationError(404, "no_project", f"there is no project '{location.path}'")
+        return self._roots.find(location.path)
 
-    def _inside(self, path: Path) -> bool:
-        return Path(os.path.realpath(path)).is_relative_to(self._root)
-
-    def _files(self) -> Iterator[tuple[Path, Version]]:
-        """Project files and their versions; hidden ones and links out of the root are left out."""
+    def _files(self) -> Iterator[tuple[Path, Path, Version]]:
+        """Root, project file and its version; hidden ones and links out of the roots are left out."""
         found = 0
-        for folder, folders, names in os.walk(self._root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                if name.startswith(".") or not name.endswith(PROJECT_SUFFIXES):
-                    continue
-                path = Path(folder, name)
+        for root in self._roots.folders:
+            for path in _project_files(root):
                 version = self._version(path)
-                if version is None or not _can_be_asked_for(str(path.relative_to(self._root))):
+                if version is None or not _can_be_asked_for(str(path.relative_to(root))):
                     continue
                 if found == MAX_PROJECTS:
-                    logger.warning("%s has more than %d projects, the rest is not listed", self._root, found)
+                    logger.warning("there are more than %d projects, the rest is not listed", found)
                     return
                 found += 1
-                yield path, version
+                yield root, path, version
 
     def _version(self, path: Path) -> Version | None:
         """Time and size; None where there is no file that may be served."""
         try:
             status = path.lstat()
             if stat.S_ISLNK(status.st_mode):
-                if not self._inside(path):
+                if not self._roots.contains(path):
                     return None
                 status = path.stat()
         except OSError:
@@ -119,13 +108,20 @@ class Catalog:
         # Opening a pipe would wait for its writer.
         return (status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
-    def _entry(self, path: Path, texts: Texts, stems: Counter[Path]) -> CatalogEntry:
-        stem = path.with_suffix("")
-        # `a.qgs.qgz` without its suffix would name another file.
-        short = stems[stem] == 1 and stem.suffix not in PROJECT_SUFFIXES
-        name = (stem if short else path).relative_to(self._root)
-        title, abstract = texts
-        return CatalogEntry(str(name), title or path.stem, abstract)
+
+def _project_files(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        wanted = (name for name in names if name.endswith(PROJECT_SUFFIXES) and not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(wanted))
+
+
+def _entry(name: Path, texts: Texts, stems: Counter[Path]) -> CatalogEntry:
+    stem = name.with_suffix("")
+    # `a.qgs.qgz` without its suffix would name another file.
+    short = stems[stem] == 1 and stem.suffix not in PROJECT_SUFFIXES
+    title, abstract = texts
+    return CatalogEntry(str(stem if short else name), title or name.stem, abstract)
 
 
 def _can_be_asked_for(name: str) -> bool:

@@ -54,7 +54,7 @@ class Loaded:
 
     key: str
     generation: int
-    outcome: Literal["loaded", "unchanged", "other", "failed", "gone"]
+    outcome: Literal["loaded", "unchanged", "other", "failed", "gone", "away"]
     version: str = ""
     seconds: float = 0.0
     memory: int = 0

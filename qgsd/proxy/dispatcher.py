@@ -240,9 +240,9 @@ class Dispatcher:
                 self._join(worker, message)
             case messages.Leave():
                 self._carry_out(self.scheduler.leaving(worker, time.monotonic()))
-            case messages.Superseded(id, version):
+            case messages.Superseded(id, version, known):
                 now = time.monotonic()
-                self._carry_out(self.scheduler.superseded(worker, id, version, now))
+                self._carry_out(self.scheduler.superseded(worker, id, version, now, known=known))
             case messages.ProjectLoaded() | messages.ProjectClosed() | messages.ProjectChanged():
                 self.desk.heard(worker, message)
             case messages.WorkerLost():

@@ -178,6 +178,8 @@ class Reloads:
             case "unchanged":
                 transaction.project.error, transaction.project.kept_old = "", False
                 return self._end(transaction, "unchanged", "", now)
+            case "away":
+                return self._end(transaction, "kept-old", loaded.error, now)
             case "failed":
                 return self._abort(transaction, loaded.error, loaded.version, now)
             case "gone":

@@ -276,8 +276,13 @@ class Scheduler:
         """A worker has seen another content; see `Keeper.changed`."""
         return [*self.keeper.changed(key, version, now), *self._match(now)]
 
-    def superseded(self, worker: bytes, id: str, version: str, now: float) -> list[Decision]:
-        """The worker would have had to load the version that is served, and found only this other one."""
+    def superseded(
+        self, worker: bytes, id: str, version: str, now: float, *, known: bool = True
+    ) -> list[Decision]:
+        """The worker would have had to load the version that is served, and found only this other one.
+
+        `known` is false when its store does not answer.
+        """
         state = self._roster.get(worker)
         if state is None or state.job != id:
             return []
@@ -293,7 +298,9 @@ class Scheduler:
             job.attempt -= 1
             job.only_warm = True
             self._backlog.put_back(job)
-        return [*decisions, *self.keeper.changed(key, version, now), *self._match(now)]
+        if known:
+            decisions += self.keeper.changed(key, version, now)
+        return [*decisions, *self._match(now)]
 
     def order(self, ticket: int, verb: Verb, name: str, now: float) -> tuple[list[str], list[Decision]]:
         """What a person wants done with projects; see `Keeper.order`."""

@@ -10,6 +10,8 @@ import os
 import tempfile
 from collections.abc import MutableMapping
 
+from qgsd.config import CacheSettings
+
 
 def prepare(environ: MutableMapping[str, str], tmpdir: str) -> None:
     """Set what a process without a screen, and one that will fork, needs."""
@@ -20,6 +22,13 @@ def prepare(environ: MutableMapping[str, str], tmpdir: str) -> None:
     # Qt and Python look here; without it Qt complains and uses a shared folder.
     environ.setdefault("XDG_RUNTIME_DIR", tmpdir)
     use_tmpdir(environ, tmpdir)
+
+
+def tell_qgis(environ: MutableMapping[str, str], cache: CacheSettings) -> None:
+    """Let QGIS's own server settings, which services and plugins look at, say what the options say."""
+    environ["QGIS_SERVER_TRUST_LAYER_METADATA"] = str(int(cache.trust_layer_metadata))
+    environ["QGIS_SERVER_DISABLE_GETPRINT"] = str(int(cache.disable_getprint))
+    environ["QGIS_SERVER_FORCE_READONLY_LAYERS"] = str(int(cache.force_readonly_layers))
 
 
 def use_tmpdir(environ: MutableMapping[str, str], tmpdir: str) -> None:
@@ -33,5 +42,6 @@ def use_tmpdir(environ: MutableMapping[str, str], tmpdir: str) -> None:
     tempfile.tempdir = None
 
 
-def apply(tmpdir: str) -> None:
+def apply(tmpdir: str, cache: CacheSettings) -> None:
     prepare(os.environ, tmpdir)
+    tell_qgis(os.environ, cache)

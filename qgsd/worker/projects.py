@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qgis.core import QgsMapLayer, QgsProject
+from qgis.core import QgsProject
 
 from qgsd.config import Settings
 from qgsd.location import LocationError
-from qgsd.messages import ProjectLoaded
-from qgsd.worker.files import FileStore
+from qgsd.messages import Outcome, ProjectLoaded
+from qgsd.worker.loading import BrokenProjects, load
+from qgsd.worker.stores import ProjectError, Source, Stores, StoreUnavailable
 
 logger = logging.getLogger("qgsd.projects")
 
@@ -35,30 +36,32 @@ class Copy:
     """A loaded project: `version` of its content, seconds and bytes that loading took."""
 
     project: QgsProject
-    source: str
+    source: Source
     version: str
     seconds: float
     memory: int
 
 
-class ProjectError(LocationError):
-    """The project exists but cannot be served: answered 422. `version` is that of the content found."""
-
-    def __init__(self, message: str, version: str = "") -> None:
-        super().__init__(422, "broken_project", message)
-        self.version = version
-
-
 class WrongVersion(Exception):
-    """The content is not the one that was asked for, but `version`."""
+    """The content is not the one that was asked for, but `version`; `known` is false if that cannot be had."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, *, known: bool = True) -> None:
         super().__init__(version)
         self.version = version
+        self.known = known
+
+
+@dataclass
+class _Attempt:
+    """To load the version `wanted` if given, none that is `unless`; `found` is the one that is there."""
+
+    wanted: str
+    unless: str | None
+    found: str = ""
 
 
 class Projects:
-    """See the module's text. `forget(source)` makes QGIS drop what it caches of a project by its name.
+    """See the module's text. `forget(uri)` makes QGIS drop what it caches of a project by its name.
 
     `opened(key, source, version)` and `closed(key)` are told of what is open.
     """
@@ -67,21 +70,24 @@ class Projects:
         self,
         settings: Settings,
         forget: Callable[[str], None],
-        opened: Callable[[str, str, str], None],
+        opened: Callable[[str, Source, str], None],
         closed: Callable[[str], None],
     ) -> None:
         self._forget = forget
         self._opened = opened
         self._closed = closed
         self._open: OrderedDict[str, dict[int, Copy]] = OrderedDict()
-        # By source: the copy that QGIS's own caches are of.
+        self._stores = Stores(settings)
+        self._broken = BrokenProjects()
+        # By uri: the copy that QGIS's own caches are of.
         self._current: dict[str, Copy] = {}
         self._pinned: frozenset[str] = frozenset()
-        self.configure(settings)
+        self.settings = settings
 
     def configure(self, settings: Settings) -> None:
+        """Other settings from now on."""
         self.settings = settings
-        self.store = FileStore(settings)
+        self._stores.configure(settings)
 
     def pin(self, keys: Iterable[str]) -> None:
         """These projects, and no others, are not closed to make room."""
@@ -103,9 +109,9 @@ class Projects:
         if copy is None:
             return None
         self._open.move_to_end(key)
-        if self._current.get(copy.source) is not copy:
-            self._current[copy.source] = copy
-            self._forget(copy.source)
+        if self._current.get(copy.source.uri) is not copy:
+            self._current[copy.source.uri] = copy
+            self._forget(copy.source.uri)
         return copy.project
 
     def load(self, key: str, generation: int, version: str = "", unless: str | None = None) -> ProjectLoaded:
@@ -114,60 +120,42 @@ class Projects:
         It is not loaded when it is of the version `unless`. Failure is told in the result.
         Raises `WrongVersion`.
         """
-        copy: Copy | None = None
+        attempt = _Attempt(version, unless)
         try:
-            source = self._source(key, wanted=version)
-            copy = self._read_consistently(source, version, unless)
+            copy = self._read_consistently(key, attempt)
         except LocationError as error:
-            return ProjectLoaded(
-                key,
-                generation,
-                "gone" if error.status == 404 else "failed",
-                error.version if isinstance(error, ProjectError) else "",
-                error=error.message,
-                status=error.status,
-                code=error.code,
-            )
+            if version and not isinstance(error, ProjectError):
+                # Others still serve it; whether it is gone for good is not for one worker to say.
+                raise WrongVersion("", known=error.status == 404) from error
+            return _not_loaded(key, generation, attempt.found, error)
         if copy is None:
-            return ProjectLoaded(key, generation, "unchanged", unless or "")
+            return ProjectLoaded(key, generation, "unchanged", attempt.found)
         self._add(key, generation, copy)
         return ProjectLoaded(key, generation, "loaded", copy.version, copy.seconds, copy.memory)
 
-    def _source(self, key: str, *, wanted: str) -> str:
-        try:
-            return self.store.resolve(key)
-        except LocationError as error:
-            if wanted and error.status == 404:
-                # Others still serve it; whether it is gone for good is not for one worker to say.
-                raise WrongVersion("") from error
-            raise
-
-    def _read_consistently(self, source: str, wanted: str, unless: str | None) -> Copy | None:
+    def _read_consistently(self, key: str, attempt: _Attempt) -> Copy | None:
+        source = self._stores.locate(key)
         for _ in range(_ATTEMPTS):
-            version = self.store.version(source)
-            if wanted and version != wanted:
-                raise WrongVersion(version or "")
-            if version is None:
-                raise LocationError(404, "no_project", f"the project '{os.path.basename(source)}' has gone")
-            if version == unless:
+            attempt.found = source.version()
+            if attempt.found == attempt.unless:
                 return None
-            copy = self._read(source, version)
-            if self.store.version(source) == version:
+            if attempt.wanted and attempt.found != attempt.wanted:
+                raise WrongVersion(attempt.found)
+            copy = self._read(source, attempt.found)
+            if source.version() == attempt.found:
                 return copy
-        raise ProjectError(f"'{os.path.basename(source)}' changes all the time while it is read")
+        raise ProjectError(f"'{key}' changes all the time while it is read")
 
-    def _read(self, source: str, version: str) -> Copy:
+    def _read(self, source: Source, version: str) -> Copy:
+        self._broken.raise_known(source.uri, version, self.settings.cache.broken_ttl)
         started, before = time.monotonic(), _private_memory()
-        project = QgsProject()
         try:
-            self.store.read(project, source)
-            if self.settings.cache.strict_check:
-                _refuse_invalid_layers(project, source)
+            project = load(source, self.settings.cache)
         except ProjectError as error:
-            error.version = version
+            self._broken.remember(source.uri, version, error)
             raise
         seconds = time.monotonic() - started
-        logger.info("%s loaded in %.0f ms", os.path.basename(source), 1000 * seconds)
+        logger.info("%s loaded in %.0f ms", source.key, 1000 * seconds)
         return Copy(project, source, version, seconds, max(0, _private_memory() - before))
 
     # Closing.
@@ -198,9 +186,9 @@ class Projects:
         return surplus
 
     def _drop(self, copy: Copy) -> None:
-        if self._current.get(copy.source) is copy:
-            del self._current[copy.source]
-            self._forget(copy.source)
+        if self._current.get(copy.source.uri) is copy:
+            del self._current[copy.source.uri]
+            self._forget(copy.source.uri)
 
 
 def _private_memory() -> int:
@@ -209,17 +197,11 @@ def _private_memory() -> int:
     return (int(fields[1]) - int(fields[2])) * _PAGE
 
 
-def _refuse_invalid_layers(project: QgsProject, source: str) -> None:
-    invalid = [layer for layer in project.mapLayers().values() if not layer.isValid()]
-    if invalid:
-        reasons = "; ".join(f"{layer.name()}: {_why_invalid(layer)}" for layer in invalid)
-        # Where the server keeps its files is nobody else's business.
-        reasons = reasons.replace(os.path.dirname(source) + os.sep, "")
-        raise ProjectError(f"'{os.path.basename(source)}' has invalid layers: {reasons}")
-
-
-def _why_invalid(layer: QgsMapLayer) -> str:
-    """QGIS's reason, where it has one. Never the source itself, which may hold a password."""
-    error = layer.error()
-    # The summary of an empty QgsError reads behind the end of a list and crashes (seen with QGIS 3.22).
-    return "its data source cannot be opened" if error.isEmpty() else str(error.summary())
+def _not_loaded(key: str, generation: int, version: str, error: LocationError) -> ProjectLoaded:
+    if isinstance(error, StoreUnavailable):
+        outcome: Outcome = "away"
+    else:
+        outcome = "gone" if error.status == 404 else "failed"
+    return ProjectLoaded(
+        key, generation, outcome, version, error=error.message, status=error.status, code=error.code
+    )

@@ -22,8 +22,13 @@ from qgis.server import QgsServer, QgsServerApi, QgsServiceRegistry
 
 # isort: on
 
+from qgsd.config import Settings
+from qgsd.worker.filters import FeatureLimit
+from qgsd.worker.stores.base import without_passwords
+
 logger = logging.getLogger("qgis")
 
+_LAST = 1_000_000
 _QT_LEVELS = {
     QtMsgType.QtDebugMsg: logging.DEBUG,
     QtMsgType.QtInfoMsg: logging.INFO,
@@ -54,15 +59,20 @@ class QgisServer:
         return any(api.accept(QUrl(url)) for api in self.plugin_apis)
 
 
-def start(pluginpath: str, *, qgis_info: bool) -> QgisServer:
+def start(settings: Settings) -> QgisServer:
     """Start QGIS Server and load its plugins; one that fails is reported and left out."""
     qInstallMessageHandler(_log_qt)
     application = QgsApplication([], False)
     qgis = QgisServer(application, QgsServer())
-    _log_qgis_messages(qgis_info=qgis_info)
+    _log_qgis_messages(qgis_info=settings.logging.qgis_info)
     _watch_registered_apis(qgis.plugin_apis)
-    for folder in _plugin_folders(pluginpath):
+    for folder in _plugin_folders(settings.server.pluginpath):
         _load_plugin(qgis, folder)
+    if settings.server.getfeaturelimit >= 0:
+        # Behind all plugins, which may change requests too.
+        interface = qgis.server.serverInterface()
+        assert interface is not None
+        interface.registerFilter(FeatureLimit(interface, settings.server.getfeaturelimit), _LAST)
     return qgis
 
 
@@ -76,7 +86,7 @@ def _log_qgis_messages(*, qgis_info: bool) -> None:
     other = logging.INFO if qgis_info else logging.DEBUG
 
     def received(text: str, tag: str, level: Qgis.MessageLevel) -> None:
-        logger.log(levels.get(level, other), "%s: %s", tag, text)
+        logger.log(levels.get(level, other), "%s: %s", tag, without_passwords(text))
 
     message_log = QgsApplication.messageLog()
     assert message_log is not None

@@ -45,7 +45,7 @@ class Worker:
         self.name = f"{child.settings.zmq.identity}:{begin.machine}:{begin.slot}:{os.getpid()}"
         interface = qgis.server.serverInterface()
         assert interface is not None
-        self.watch = ChangeWatch(lambda source: self.projects.store.version(source), self._interval())
+        self.watch = ChangeWatch(self._interval())
         self.projects = Projects(
             child.settings, interface.removeConfigCacheEntry, self.watch.watch, self.watch.unwatch
         )
@@ -215,7 +215,8 @@ class Worker:
         try:
             loaded = self.projects.load(order.project, order.generation, order.version, order.unless or None)
         except WrongVersion as wrong:
-            loaded = messages.ProjectLoaded(order.project, order.generation, "other", wrong.version)
+            outcome: messages.Outcome = "other" if wrong.known else "away"
+            loaded = messages.ProjectLoaded(order.project, order.generation, outcome, wrong.version)
         self._tell_loaded(loaded)
         self._rest()
 
@@ -265,7 +266,7 @@ class Worker:
             answer = _Answer(self, request.id, assignment.queued, load)
             self._run_qgis(request, body, project, answer)
         except WrongVersion as wrong:
-            self.connection.send(messages.Superseded(request.id, wrong.version))
+            self.connection.send(messages.Superseded(request.id, wrong.version, wrong.known))
         except LocationError as error:
             self.connection.send(messages.Failure(request.id, error.status, error.code, error.message))
         except Exception as error:

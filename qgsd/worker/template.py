@@ -36,15 +36,17 @@ class Template:
     def __init__(self, child: Child) -> None:
         # Only now: the environment must stand before qgis is imported. What a worker needs is imported
         # here too, so that a fork is ready in milliseconds.
-        from qgsd.worker import qgis_server, serve
+        from qgsd.worker import qgis_server, serve, stores
 
         self.work = serve.work
         self.child = child
         self.master = os.getppid()
         settings = child.settings
-        self.qgis = qgis_server.start(settings.server.pluginpath, qgis_info=settings.logging.qgis_info)
+        self.qgis = qgis_server.start(settings)
         for name, reason in self.qgis.broken_plugins.items():
             child.happened("plugin.broken", f"the plugin {name} does not load: {reason}", plugin=name)
+        for scheme, reason in stores.load_stores()[1].items():
+            child.happened("store.broken", f"projects of the scheme {scheme}: cannot be served: {reason}")
         # What exists now is never collected in a worker: a collection would write to, and so copy, its pages.
         gc.collect()
         gc.freeze()
@@ -138,7 +140,7 @@ def main() -> None:
     # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     child = Child.start()
-    environment.apply(child.begin.tmpdir)
+    environment.apply(child.begin.tmpdir, child.settings.cache)
     try:
         Template(child).run()
     except ChannelClosed:

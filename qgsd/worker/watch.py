@@ -7,8 +7,9 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from qgsd.worker.stores import Source
 
 logger = logging.getLogger("qgsd.projects")
 
@@ -17,7 +18,7 @@ _SHORTEST = 0.1
 
 @dataclass
 class _Watched:
-    source: str
+    source: Source
     version: str
     missing: bool = False
 
@@ -26,12 +27,10 @@ class ChangeWatch:
     """A thread that asks for the versions of open projects, since a store may take long to answer.
 
     Asking works for every store and file system, network ones too, where notification does not.
-    `version(source)` gives the version, or None when nothing is there. `interval` in seconds.
-    Readable on `fileno()` when there is something to `take`.
+    `interval` in seconds. Readable on `fileno()` when there is something to `take`.
     """
 
-    def __init__(self, version: Callable[[str], str | None], interval: float) -> None:
-        self.version = version
+    def __init__(self, interval: float) -> None:
         self.interval = interval
         self._watched: dict[str, _Watched] = {}
         self._lock = threading.Lock()
@@ -43,7 +42,7 @@ class ChangeWatch:
     def fileno(self) -> int:
         return self._reader
 
-    def watch(self, key: str, source: str, version: str) -> None:
+    def watch(self, key: str, source: Source, version: str) -> None:
         """From now on tell when this project is not of this version any more."""
         with self._lock:
             self._watched[key] = _Watched(source, version)
@@ -75,7 +74,7 @@ class ChangeWatch:
 
     def _look(self, key: str, one: _Watched) -> None:
         try:
-            version = self.version(one.source)
+            version = one.source.store.version(one.source.uri)
         except Exception as error:
             # A store that cannot be asked now says nothing of its projects.
             logger.debug("the version of %s cannot be had: %s", key, error)

@@ -72,6 +72,8 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "zmq.bindaddr": ("tcp://127.0.0.1:1", "ipc:///run/q"),
         "worker.host": ("proxy.example", "10.0.0.1"),
         "control.address": ("ipc:///run/c", "tcp://127.0.0.1:7000"),
+        "cache.default_handler": ("maps", "gis"),
+        "cache.allow_storage_schemes": ("file", "file, postgresql"),
     }
     kind = declared.kind
     if declared.name in special:
@@ -85,7 +87,12 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
     if isinstance(kind, kinds.Choice):
         others = [word for word in kind.words if word != declared.default]
         return others[0], others[1]
-    by_kind = {kinds.Path: ("/one", "/two"), kinds.List: ("::1", "::2, ::3"), kinds.Size: ("1K", "2K")}
+    by_kind = {
+        kinds.Path: ("/one", "/two"),
+        kinds.Paths: ("/one", "/two, /three"),
+        kinds.List: ("::1", "::2, ::3"),
+        kinds.Size: ("1K", "2K"),
+    }
     return by_kind[type(kind)]
 
 
@@ -101,7 +108,7 @@ def test_the_contracts_sample(ini: Load) -> None:
     server, cache, zmq = loaded.settings.server, loaded.settings.cache, loaded.settings.zmq
     assert (server.port, server.interfaces, server.workers, server.timeout) == (8080, ("0.0.0.0",), 2, 20.0)
     assert loaded.settings.logging.level == "debug"
-    assert (cache.size, cache.rootdir) == (10, "")
+    assert (cache.size, cache.rootdir) == (10, ())
     assert (zmq.identity, zmq.bindaddr, zmq.maxqueue, zmq.timeout) == (
         "OWS-SERVER",
         "tcp://*:18080",
@@ -201,7 +208,7 @@ def test_relative_paths_start_where_they_are_written(tmp_path: Path, monkeypatch
     (tmp_path / "qgsd.ini").write_text("[cache]\nrootdir = projects\n[logging]\naccess=off\n")
     loaded = load("../qgsd.ini", {"QGSRV_SERVER_PIDFILE": "q.pid"}, {("logging", "file"): "./q.log"})
     assert loaded.path == str(tmp_path / "qgsd.ini")
-    assert loaded.settings.cache.rootdir == str(tmp_path / "projects")
+    assert loaded.settings.cache.rootdir == (str(tmp_path / "projects"),)
     assert loaded.settings.server.pidfile == str(here / "q.pid")
     assert loaded.settings.logging.file == str(here / "q.log")
     assert loaded.settings.logging.access == "off"
@@ -267,7 +274,7 @@ def test_bad_references(ini: Load, text: str, said: str) -> None:
 
 def test_section_alias(ini: Load, tmp_path: Path) -> None:
     loaded = ini("[projects.cache]\nsize=3\n[cache]\nrootdir=/srv\n")
-    assert (loaded.settings.cache.size, loaded.settings.cache.rootdir) == (3, "/srv")
+    assert (loaded.settings.cache.size, loaded.settings.cache.rootdir) == (3, ("/srv",))
     assert loaded.sources["cache", "size"] == f"{tmp_path}/qgsd.ini:2"
 
 
@@ -284,7 +291,7 @@ def test_section_alias_twice(ini: Load) -> None:
 
 
 def bad_text(declared: Declaration) -> str | None:
-    if isinstance(declared.kind, kinds.Path):
+    if isinstance(declared.kind, kinds.Path | kinds.Paths):
         return None
     return "host name/" if declared.name == "worker.host" else "a b/:"
 
@@ -425,7 +432,7 @@ def test_unknown_variables_are_told_not_refused() -> None:
 def test_empty_variables(option: Declaration) -> None:
     loaded = load(None, {option.environment: ""}, {})
     if option.kind.takes_empty:
-        assert option.of(loaded.settings) == ""
+        assert not option.of(loaded.settings)
         assert loaded.sources[option.id] == f"environment {option.environment}"
     else:
         assert loaded.settings == Settings()
@@ -518,3 +525,60 @@ def test_every_combination_of_options_loads(
     path.write_text(text)
     live, fixed = changes(Settings(), load(str(path), {}, {}).settings)
     assert {d.id for d in live + fixed} == {OPTIONS[n].id for n in chosen}
+
+
+# The open section.
+
+
+def test_schemes_are_options_with_names_of_the_operators_choice(ini: Load) -> None:
+    loaded = ini("[projects.schemes]\nMy-Maps=file:${cache:rootdir}/maps/\n[cache]\nrootdir=/srv\n")
+    assert loaded.settings.schemes == {"my_maps": "file:/srv/maps/"}
+    assert loaded.sources["projects.schemes", "my_maps"].endswith("qgsd.ini:2")
+    environ = {
+        "QGSRV_PROJECTS_SCHEMES_MY_MAPS": "file:/data/",
+        "QGSRV_PROJECTS_SCHEMES_PG": "postgresql:?service=g",
+    }
+    assert load(None, environ, {}).settings.schemes == {
+        "my_maps": "file:/data/",
+        "pg": "postgresql:?service=g",
+    }
+    assert not load(None, environ, {}).unknown_environment
+    assert load(loaded.path, environ, {}).settings.schemes["my_maps"] == "file:/srv/maps/"
+    commanded = load(loaded.path, environ, {("projects.schemes", "my_maps"): "file:/cli/"})
+    assert commanded.settings.schemes["my_maps"] == "file:/cli/"
+    assert commanded.sources["projects.schemes", "my_maps"] == "command line"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file=file:/srv/", "[projects.schemes] file: not a name"),
+        ("a b=file:/srv/", "[projects.schemes] a b: not a name"),
+        ("maps=/srv/maps", "[projects.schemes] maps: not the URL of a store"),
+        ("maps=file:/srv/\nMAPS=file:/x/", "given twice"),
+        ("pg=postgresql://me:hunter2@h?x", "***"),
+    ],
+)
+def test_a_bad_scheme_is_refused(ini: Load, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ini(f"[projects.schemes]\n{text}\n")
+    assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_changed_scheme_is_a_change_that_a_reload_makes(ini: Load) -> None:
+    old, new = Settings(), ini("[projects.schemes]\npg=postgresql://me:hunter2@h?project={path}\n").settings
+    live, fixed = changes(old, new)
+    assert ([d.name for d in live], fixed) == (["projects.schemes.pg"], [])
+    assert live[0].show(live[0].of(new)) == "postgresql://me:***@h?project={path}"
+
+
+def test_names_of_other_servers_set_an_option() -> None:
+    environ = {"QGIS_SERVER_TRUST_LAYER_METADATA": "1", "QGIS_SERVER_FORCE_READONLY_LAYERS": "no"}
+    loaded = load(None, environ, {})
+    assert (loaded.settings.cache.trust_layer_metadata, loaded.settings.cache.force_readonly_layers) == (
+        True,
+        False,
+    )
+    stronger = load(None, environ | {"QGSRV_TRUST_LAYER_METADATA": "0"}, {})
+    assert stronger.settings.cache.trust_layer_metadata is False

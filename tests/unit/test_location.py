@@ -9,7 +9,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from qgsd.location import Location, LocationError, parse_map
+from qgsd.location import Alias, Location, LocationError, Rules, parse_map
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ CLIMBING = [
 ]  # fmt: skip
 ELSEWHERE = [
     "postgresql:?dbname=x", "postgresql://user:secret@host/db?project=p", "postgres:x",
-    "geopackage:/a.gpkg?projectName=p", "http://example.org/p.qgs", "HTTPS://example.org/p", "https:x",
+    "http://example.org/p.qgs", "HTTPS://example.org/p", "https:x",
     "ftp://example.org/p", "ftps://example.org/p", "s3://bucket/p", "S3:p",
 ]  # fmt: skip
 MALFORMED = [
@@ -140,3 +140,125 @@ def test_an_ordinary_path_is_served_under_one_key(names: list[str]) -> None:
     wanted = "/".join(names)
     spellings = [wanted, "./" + wanted, "//".join(names), "x/../" + wanted, "file:" + wanted, wanted + "/"]
     assert {parse_map(spelling).key for spelling in spellings} == {wanted}
+
+
+# Schemes of stores, and aliases.
+
+ALIASES = {
+    "maps": "file:/srv/maps/",
+    "near": "file:near/by/",
+    "tpl": "file:/srv/{path}/main.qgs",
+    "pg": "postgresql://me:secret@db.example:5433?dbname=gis&schema=public",
+    "svc": "postgres:?service=gis&schema=s&project={path}",
+    "many": "postgresql:?service=gis&dbname={path}",
+    "fixed": "postgresql:?service=gis&project=only",
+    "gp": "geopackage:/srv/data.gpkg",
+    "gpdir": "geopackage:/srv/gp/",
+    "further": "s3store:bucket/",
+}
+RULES = Rules(
+    aliases={name: Alias.parse(url) for name, url in ALIASES.items()}, further=frozenset({"s3store"})
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "path", "project"),
+    [
+        ("maps:town", "maps:town", "/srv/maps/town", ""),
+        ("MAPS:a/../b", "maps:b", "/srv/maps/b", ""),
+        ("maps:/srv/maps/town", "maps:/srv/maps/town", "/srv/maps/town", ""),
+        ("near:town", "near:town", "near/by/town", ""),
+        ("tpl:town", "tpl:town", "/srv/town/main.qgs", ""),
+        ("pg:town", "pg:town", "", "town"), ("pg:?project=town", "pg:town", "", "town"),
+        ("pg:/town/", "pg:town", "", "town"), ("pg:///town", "pg:town", "", "town"),
+        ("svc:town", "svc:town", "", "town"), ("svc:town?project=other", "svc:town", "", "town"),
+        ("many:city?project=a%26b", "many:city?project=a%26b", "", "a&b"),
+        ("fixed:", "fixed:", "", "only"), ("fixed:x?project=y", "fixed:", "", "only"),
+        ("gp:town", "gp:town", "/srv/data.gpkg", "town"),
+        ("gp:?projectName=town", "gp:town", "/srv/data.gpkg", "town"),
+        ("gpdir:a.gpkg?project=town", "gpdir:a.gpkg?project=town", "/srv/gp/a.gpkg", "town"),
+        ("further:x/y", "further:x/y", "bucket/x/y", ""), ("s3store:z", "s3store:z", "z", ""),
+        ("geopackage:a.gpkg?projectName=p q", "geopackage:a.gpkg?project=p q", "a.gpkg", "p q"),
+        ("file:maps:town", "file:maps:town", "maps:town", ""),
+    ],
+)  # fmt: skip
+def test_a_scheme_stands_for_a_place(value: str, key: str, path: str, project: str) -> None:
+    located = RULES.locate(value)
+    assert located.key == key
+    assert Location.from_key(key) == located
+    assert RULES.locate(key) == located
+    place = RULES.expand(located)
+    assert (place.path, place.project) == (path, project)
+    assert "secret" not in key
+
+
+def test_what_an_alias_says_wins_over_the_client() -> None:
+    place = RULES.expand(RULES.locate("pg:town"))
+    assert (place.scheme, place.authority) == ("postgresql", "me:secret@db.example:5433")
+    assert place.parameters == (("dbname", "gis"), ("schema", "public"))
+    assert RULES.expand(RULES.locate("many:city?project=p")).parameters == (
+        ("service", "gis"),
+        ("dbname", "city"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("maps:../etc/passwd", 403), ("maps:/etc/passwd", 403), ("maps:/srv/mapsx/town", 403), ("maps:", 404),
+        ("maps:..", 403), ("near:/etc/passwd", 403), ("near:../../x", 403), ("tpl:../x", 403), ("tpl:/", 404),
+        ("pg://evil@host/town", 403), ("pg://me:pw@host?project=x", 403), ("pg:town?host=evil", 403),
+        ("pg:town?dbname=other", 403), ("pg:town?schema=other", 403), ("pg:town?service=x", 403),
+        ("pg:town?authcfg=x", 403), ("pg:town?options=-csearch_path=x", 403), ("pg:", 404),
+        ("pg:?project=", 404), ("many:?project=p", 404),
+        ("pg:?project=a&project=b", 400), ("pg:?project=%00", 400), ("pg:?project=%ff", 400), ("pg:?x", 400),
+        ("gp:?projectName=a&layer=b", 403), ("gpdir:../x.gpkg?project=p", 403),
+        ("further:../x", 403), ("further://host/x", 403), ("s3store:a?key=b", 403),
+        ("geopackage:a.gpkg", 404),
+        ("geopackage:?project=p", 404), ("geopackage://host/a.gpkg?project=p", 403),
+        ("geopackage:../a.gpkg?project=p", 403), ("postgresql:?service=gis&project=p", 403),
+        ("postgres://host?project=p", 403), ("gis:town", 404),
+    ],
+)  # fmt: skip
+def test_what_a_client_must_not_say(value: str, status: int) -> None:
+    with pytest.raises(LocationError) as refused:
+        RULES.expand(RULES.locate(value))
+    assert refused.value.status == status
+    assert "secret" not in refused.value.message
+
+
+def test_insecure_lets_clients_name_databases_but_no_passwords() -> None:
+    rules = Rules(insecure=True)
+    asked = "postgresql://me@db:5432?dbname=gis&schema=s&project=p"
+    located = rules.locate(asked)
+    assert (located.authority, located.project) == ("me@db:5432", "p")
+    assert located.parameters == (("dbname", "gis"), ("schema", "s"))
+    assert Location.from_key(located.key) == located
+    for value in ("postgresql://me:pw@db?project=p", "postgresql://db?password=pw&project=p",
+                  "postgresql://db?options=x&project=p"):  # fmt: skip
+        with pytest.raises(LocationError) as refused:
+            rules.locate(value)
+        assert refused.value.status == 403
+
+
+def test_stores_that_are_not_allowed_are_not_reached_by_an_alias() -> None:
+    rules = Rules(aliases=RULES.aliases, allowed=frozenset({"postgresql"}))
+    assert rules.locate("pg:town").key == "pg:town"
+    for value in ("town", "maps:town", "gp:town"):
+        with pytest.raises(LocationError) as refused:
+            rules.locate(value)
+        assert refused.value.status == 403
+
+
+def test_a_map_without_a_scheme_may_mean_another_store() -> None:
+    rules = Rules(aliases=RULES.aliases, default="pg")
+    assert [rules.locate(value).key for value in ("town", "file:town")] == ["pg:town", "town"]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "maps", "http://x/", "file:/srv/maps", "file://host/srv/", "file:/srv/?a=b", "postgresql:?a",
+            "postgresql://{path}/?project=x"],
+)  # fmt: skip
+def test_an_alias_must_be_the_url_of_a_store(url: str) -> None:
+    with pytest.raises(ValueError, match=r"not|must|neither"):
+        Alias.parse(url)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from tornado.httputil import HTTPConnection
 
 from qgsd.config import Settings
+from qgsd.extensions import store_schemes
+from qgsd.location import Rules
 from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import Row
@@ -27,3 +29,11 @@ class HttpContext:
     token: str = ""
     draining: bool = False
     busy: set[HTTPConnection | None] = field(default_factory=set)
+    rules: Rules = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.configure(self.settings)
+
+    def configure(self, settings: Settings) -> None:
+        self.settings = settings
+        self.rules = Rules.of(settings, store_schemes())

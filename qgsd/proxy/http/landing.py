@@ -17,7 +17,7 @@ from tornado.routing import URLSpec
 from tornado.web import StaticFileHandler
 from tornado.web import url as route
 
-from qgsd.location import LocationError, parse_map
+from qgsd.location import LocationError
 from qgsd.proxy import ows
 from qgsd.proxy.catalog import CatalogEntry
 from qgsd.proxy.http import errors
@@ -99,15 +99,16 @@ class MapHandler(PageHandler):
             return
         try:
             wanted = ows.fields_of(self.request.query).get("MAP", "")
-            location = parse_map(wanted)
-            if not self.trust_unknown:
+            location = self.context.rules.locate(wanted)
+            # Other stores are known to workers only.
+            if not self.trust_unknown and location.scheme == "file":
                 await asyncio.to_thread(self.context.catalog.find, location)
         except ows.MalformedRequest as malformed:
             self.refuse(HttpError(400, "malformed", str(malformed)))
         except LocationError as error:
             self.refuse(HttpError(error.status, error.code, error.message))
         else:
-            self.show("map.html", map=wanted, name=location.path)
+            self.show("map.html", map=wanted, name=location.path or location.project)
 
     head = get
 

@@ -10,7 +10,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
 from qgsd import messages, nesting
-from qgsd.location import LocationError, parse_map
+from qgsd.location import LocationError
 from qgsd.proxy import ows
 from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.errors import HttpError
@@ -47,7 +47,7 @@ class QgisHandler(ServiceHandler):
         method = self.request.method or "GET"
         wanted = self._read(method, body)
         try:
-            location = parse_map(wanted.map)
+            location = self.context.rules.locate(wanted.map)
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
         origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)

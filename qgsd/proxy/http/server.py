@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import zmq
@@ -60,7 +59,7 @@ class HttpChild:
         settings = child.settings
         upstream = Upstream(zmq.Context(), child.begin.front)
         self.context = HttpContext(
-            settings, upstream, child.row, Catalog(Path(settings.cache.rootdir or ".")), child.begin.token
+            settings, upstream, child.row, Catalog(*settings.cache.rootdir), child.begin.token
         )
         application = Application(
             routes(self.context),
@@ -106,7 +105,7 @@ class HttpChild:
         match received[0] if received else None:
             case messages.Configure() as order:
                 self.child.configure(order)
-                self.context.settings = self.child.settings
+                self.context.configure(self.child.settings)
                 self.server.xheaders = self.child.settings.server.http_proxy
             case messages.Drain(linger) if not self.context.draining:
                 self.context.draining = True

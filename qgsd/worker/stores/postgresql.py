@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Projects in PostgreSQL, as QGIS stores them: rows of the table qgis_projects of a schema.
+
+QGIS reads them. Their version is asked for by psycopg2, on a connection of its own, because
+QGIS's connections belong to the main thread, which may be rendering.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import psycopg2
+import psycopg2.extensions
+from psycopg2 import errors, sql
+from qgis.core import QgsDataSourceUri, QgsProject
+
+from qgsd.config import Settings
+from qgsd.location import Location, no_project
+from qgsd.worker.stores.base import StoreUnavailable, read_by_qgis, without_passwords
+from qgsd.worker.stores.geopackage import QUERY_SAFE
+
+logger = logging.getLogger("qgsd.projects")
+
+_STATEMENT_MS = 3000
+_LIMITS = {"connect_timeout": 3, "tcp_user_timeout": 3000, "application_name": "qgsd"}
+# As QGIS writes them, and as libpq takes them.
+_SSL_MODES = {
+    f"Ssl{name.title().replace('-', '')}": name
+    for name in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+}
+
+# QGIS writes the time with every change; the size, which costs nothing, tells changes by other programs.
+_VERSION = "SELECT metadata->>'last_modified_time', octet_length(content) FROM {table} WHERE name = %s"
+
+
+class PostgresStore:
+    """`postgresql://user:password@host:port?service=…&dbname=…&schema=…&project=…`, QGIS's own form.
+
+    `authcfg` names credentials in QGIS's own store; they are looked up when the source is resolved.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._connections: dict[str, _Connection] = {}
+        self._expanded: dict[str, str] = {}
+
+    def resolve(self, location: Location) -> str:
+        if not location.project or "%" in location.project:
+            raise no_project(location.project)
+        parameters = dict(location.parameters)
+        parameters.setdefault("schema", "public")
+        # In the order in which QGIS writes them, so that equal places have equal sources.
+        order = ("service", "authcfg", "sslmode", "dbname", "schema")
+        said = [(name, parameters[name]) for name in order if parameters.get(name)]
+        said.append(("project", location.project))
+        query = "&".join(f"{name}={quote(value, safe=QUERY_SAFE)}" for name, value in said)
+        source = f"postgresql://{location.authority}?{query}"
+        if "authcfg" in parameters:
+            self._expanded[source] = _with_credentials(source)
+        return source
+
+    def version(self, source: str) -> str | None:
+        target = self._expanded.get(source) or _connection_text(source)
+        connection = self._connections.setdefault(target, _Connection(target))
+        parameters = _parameters(source)
+        return connection.version(parameters["schema"], parameters["project"])
+
+    def read(self, project: QgsProject, source: str, flags: Any) -> None:
+        read_by_qgis(project, source, flags, _parameters(source)["project"])
+
+
+class _Connection:
+    """One connection to a database, opened when it is needed, and kept; to be used from any thread."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._using = threading.Lock()
+        self._open: Any = None
+
+    def version(self, schema: str, project: str) -> str | None:
+        """Raises `StoreUnavailable`."""
+        statement = sql.SQL(_VERSION).format(table=sql.Identifier(schema, "qgis_projects"))
+        with self._using:
+            try:
+                row = self._ask(statement, project)
+            except (errors.UndefinedTable, errors.InvalidSchemaName):
+                return None
+            except psycopg2.Error as error:
+                self._close()
+                # For the administrator: it may name hosts and users, which are not for clients.
+                logger.warning("the database of projects cannot be asked: %s", _in_a_line(error))
+                raise StoreUnavailable("the database of this project does not answer now") from error
+        return None if row is None else f"{row[0]}/{row[1]}"
+
+    def _ask(self, statement: sql.Composable, project: str) -> tuple[Any, ...] | None:
+        kept = self._open is not None
+        try:
+            return self._ask_once(statement, project)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            self._close()
+            # A kept connection may have been cut long ago, by a restart of the server or by a firewall.
+            if not kept:
+                raise
+            return self._ask_once(statement, project)
+
+    def _ask_once(self, statement: sql.Composable, project: str) -> tuple[Any, ...] | None:
+        if self._open is None:
+            self._open = psycopg2.connect(self._target)
+        # As a transaction: a pooler may give the next one another session.
+        with self._open, self._open.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = %s", (_STATEMENT_MS,))
+            cursor.execute(statement, (project,))
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            return row
+
+    def _close(self) -> None:
+        if self._open is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._open.close()
+            self._open = None
+
+
+def _parameters(source: str) -> dict[str, str]:
+    # Not parse_qsl, which makes blanks of +; QGIS does not.
+    pairs = (part.partition("=") for part in urlsplit(source).query.split("&"))
+    return {name: unquote(value) for name, _, value in pairs}
+
+
+def _connection_text(source: str) -> str:
+    """What libpq takes, of a source."""
+    url, parameters = urlsplit(source), _parameters(source)
+    said = {
+        "service": parameters.get("service"),
+        "host": url.hostname,
+        "port": url.port,
+        "user": unquote(url.username or ""),
+        "password": unquote(url.password or ""),
+        "dbname": parameters.get("dbname"),
+        "sslmode": _SSL_MODES.get(parameters.get("sslmode", ""), parameters.get("sslmode")),
+    }
+    return str(psycopg2.extensions.make_dsn(**{k: v for k, v in said.items() if v}, **_LIMITS))
+
+
+def _with_credentials(source: str) -> str:
+    """The same, with the credentials that QGIS keeps under `authcfg`."""
+    url, parameters = urlsplit(source), _parameters(source)
+    place = QgsDataSourceUri()
+    mode = QgsDataSourceUri.decodeSslMode(parameters.get("sslmode", ""))
+    login = (unquote(url.username or ""), unquote(url.password or ""), mode, parameters["authcfg"])
+    if "service" in parameters:
+        place.setConnection(parameters["service"], parameters.get("dbname", ""), *login)
+    else:
+        port = str(url.port or "")
+        place.setConnection(url.hostname or "", port, parameters.get("dbname", ""), *login)
+    return str(psycopg2.extensions.make_dsn(place.connectionInfo(True), **_LIMITS))
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(without_passwords(str(error)).split()) or type(error).__name__
