@@ -193,6 +193,12 @@ class CacheSettings:
     preload_config: str = option(
         "", Path(), "file of projects to keep open at all times, one a line as in MAP=", live=True
     )
+    load_timeout: float = option(
+        60.0,
+        Number(0, _DAY, above=True),
+        "seconds a project may take to load before it is asked for; its worker is killed then",
+        live=True,
+    )
     broken_ttl: float = option(
         5.0,
         Number(0, _DAY),

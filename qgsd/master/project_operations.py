@@ -43,9 +43,8 @@ class ProjectOperations(Looking):
             for record in self.supervisor.children.ready("worker"):
                 _look_again(record.channel.send, record.name)
             return []
-        done = await self._order(
-            "reload", self._key(project) if project else "", wait=wait, progress=progress
-        )
+        key = self._key(project) if project else ""
+        done = await self._order("reload", key, wait=wait, progress=progress)
         return [ReloadRecord(one.project, one.status, one.error or None) for one in done]  # type: ignore[arg-type]
 
     async def load_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from qgis.PyQt.QtXml import QDomDocument
 from qgis.server import QgsServerFilter, QgsServerInterface
 
 
@@ -22,16 +21,10 @@ class FeatureLimit(QgsServerFilter):
         handler = self._interface.requestHandler()
         if handler is None or handler.parameter("SERVICE").upper() != "WFS":
             return
+        # Of a posted document QGIS makes parameters too: its root's name and attributes.
         asked = handler.parameterMap()
         counted = asked.get("RESULTTYPE", "").lower() == "hits"
-        # A posted document names the operation by its root, and has its own limit.
-        document = QDomDocument()
-        if document.setContent(asked.get("REQUEST_BODY", ""), True)[0]:
-            root = document.documentElement()
-            if root.localName() == "GetFeature" and root.attribute("resultType") != "hits":
-                root.setAttribute("maxFeatures", self._capped(root.attribute("maxFeatures")))
-                handler.setParameter("REQUEST_BODY", document.toString(-1))
-        elif asked.get("REQUEST", "").lower() == "getfeature" and not counted:
+        if asked.get("REQUEST", "").lower() == "getfeature" and not counted:
             handler.setParameter("MAXFEATURES", self._capped(asked.get("MAXFEATURES", "")))
 
     def _capped(self, text: str) -> str:

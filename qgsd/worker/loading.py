@@ -49,9 +49,10 @@ def read_flags(settings: CacheSettings) -> Any:
 
 
 def _make_readonly(project: QgsProject) -> None:
-    """No service may write: QGIS offers transactions for the layers of these lists only.
+    """No service may write: QGIS allows transactions for the layers of these lists only.
 
-    QGIS 3.28 opens the layers for reading as well; earlier ones cannot.
+    QGIS 3.28 opens the layers for reading as well; earlier ones cannot. A layer that is read-only stops
+    plugins, which edit layers, but not WFS-T: seen with QGIS 3.22, it inserts by the provider all the same.
     """
     for operation in _TRANSACTIONS:
         project.removeEntry("WFSTLayers", f"/{operation}")

@@ -43,7 +43,7 @@ class Copy:
 
 
 class WrongVersion(Exception):
-    """The content is not the one that was asked for, but `version`; `known` is false if that cannot be had."""
+    """The content is not the one that was asked for, but `version`; `known` is false if it cannot be had."""
 
     def __init__(self, version: str, *, known: bool = True) -> None:
         super().__init__(version)

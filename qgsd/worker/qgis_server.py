@@ -47,6 +47,7 @@ class QgisServer:
     plugins: dict[str, str] = field(default_factory=dict)
     broken_plugins: dict[str, str] = field(default_factory=dict)
     plugin_apis: list[QgsServerApi] = field(default_factory=list)
+    limit: FeatureLimit | None = None
 
     @property
     def version(self) -> str:
@@ -69,10 +70,12 @@ def start(settings: Settings) -> QgisServer:
     for folder in _plugin_folders(settings.server.pluginpath):
         _load_plugin(qgis, folder)
     if settings.server.getfeaturelimit >= 0:
-        # Behind all plugins, which may change requests too.
         interface = qgis.server.serverInterface()
         assert interface is not None
-        interface.registerFilter(FeatureLimit(interface, settings.server.getfeaturelimit), _LAST)
+        # Else Python would collect the two, which hold each other.
+        qgis.limit = FeatureLimit(interface, settings.server.getfeaturelimit)
+        # Behind all plugins, which may change requests too.
+        interface.registerFilter(qgis.limit, _LAST)
     return qgis
 
 

@@ -28,7 +28,6 @@ from qgsd.worker.watch import ChangeWatch
 logger = logging.getLogger("qgsd.worker")
 
 _BEAT_MS = 500
-_LOAD_SECONDS = 60.0
 # Without descriptors QGIS opens no file and draws maps without the layer: a wrong answer is worse than none.
 _FEW_DESCRIPTORS = 0.9
 
@@ -210,7 +209,7 @@ class Worker:
     def _load(self, order: messages.LoadProject) -> None:
         row, now = self.child.row, time.monotonic()
         row.project = order.project
-        row.since, row.deadline = now, now + _LOAD_SECONDS
+        row.since, row.deadline = now, now + self.child.settings.cache.load_timeout
         row.state = State.BUSY
         try:
             loaded = self.projects.load(order.project, order.generation, order.version, order.unless or None)

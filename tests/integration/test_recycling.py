@@ -61,7 +61,9 @@ def test_above_the_high_water_mark_the_largest_goes(launch: Launch, projects: Pa
 
 
 def test_a_stopped_worker_is_ended_and_its_request_served(launch: Launch, projects: Path) -> None:
-    instance = start(launch, projects, "supervision.beat_timeout=1", "server.timeout=4")
+    instance = start(
+        launch, projects, "supervision.beat_timeout=1", "server.timeout=4", "cache.load_timeout=4"
+    )
     with Crowd(instance, 2, TILE) as crowd:
         crowd.wait_answers(5)
         # Stopped while it has a request, or just before it gets one: both happen.
