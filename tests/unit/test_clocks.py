@@ -13,6 +13,8 @@ DATING = {
     "control/commands/look.py",
     "proxy/http/access_log.py",
     "proxy/http/handlers.py",
+    # How old a file is, by its own date.
+    "worker/stores/files.py",
 }
 _CLOCK_OF_THE_DAY = re.compile(
     r"\btime\.time(_ns)?\(|CLOCK_REALTIME|\bdatetime\.(now|today|utcnow)\(|\bdate\.today\("
