@@ -72,6 +72,8 @@ class Spawner:
         self._children = children
         self._tmp = tmp
         self._user = user
+        # Where workers keep copies of the projects they serve, see `worker.snapshots`.
+        self._make_folder(tmp / "projects")
 
     def execute(
         self, role: Role, slot: int, generation: int, listeners: Sequence[int], begin: messages.Begin
@@ -162,6 +164,9 @@ class Spawner:
     def _make_tmpdir(self, role: Role, row: int) -> Path:
         path = self._tmp / f"{role}-{row}"
         shutil.rmtree(path, ignore_errors=True)
+        return self._make_folder(path)
+
+    def _make_folder(self, path: Path) -> Path:
         path.mkdir(mode=0o700)
         if self._user is not None:
             self._user.own(path)

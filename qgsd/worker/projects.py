@@ -22,6 +22,7 @@ from qgsd.config import Settings
 from qgsd.location import LocationError
 from qgsd.messages import Outcome, ProjectLoaded
 from qgsd.worker.loading import BrokenProjects, load
+from qgsd.worker.snapshots import Snapshots
 from qgsd.worker.stores import ProjectError, Source, Stores, StoreUnavailable
 
 logger = logging.getLogger("qgsd.projects")
@@ -63,12 +64,14 @@ class _Attempt:
 class Projects:
     """See the module's text. `forget(uri)` makes QGIS drop what it caches of a project by its name.
 
+    `snapshots` is a folder for copies of project files, shared by all workers of the machine.
     `opened(key, source, version)` and `closed(key)` are told of what is open.
     """
 
     def __init__(
         self,
         settings: Settings,
+        snapshots: Path,
         forget: Callable[[str], None],
         opened: Callable[[str, Source, str], None],
         closed: Callable[[str], None],
@@ -78,6 +81,7 @@ class Projects:
         self._closed = closed
         self._open: OrderedDict[str, dict[int, Copy]] = OrderedDict()
         self._stores = Stores(settings)
+        self._snapshots = Snapshots(snapshots)
         self._broken = BrokenProjects()
         # By uri: the copy that QGIS's own caches are of.
         self._current: dict[str, Copy] = {}
@@ -140,20 +144,34 @@ class Projects:
             if attempt.found == attempt.unless:
                 return None
             if attempt.wanted and attempt.found != attempt.wanted:
-                raise WrongVersion(attempt.found)
+                return self._read_snapshot(source, attempt)
             copy = self._read(source, attempt.found)
             if source.version() == attempt.found:
+                self._snapshots.take(source, attempt.found)
                 return copy
         raise ProjectError(f"'{key}' changes all the time while it is read")
 
+    def _read_snapshot(self, source: Source, attempt: _Attempt) -> Copy:
+        def read() -> QgsProject:
+            project = self._snapshots.load(source, attempt.wanted, self.settings.cache)
+            if project is None:
+                raise WrongVersion(attempt.found)
+            return project
+
+        return self._measured(source, attempt.wanted, read)
+
     def _read(self, source: Source, version: str) -> Copy:
         self._broken.raise_known(source.uri, version, self.settings.cache.broken_ttl)
-        started, before = time.monotonic(), _private_memory()
         try:
-            project = load(source, self.settings.cache)
+            return self._measured(source, version, lambda: load(source, self.settings.cache))
         except ProjectError as error:
             self._broken.remember(source.uri, version, error)
             raise
+
+    @staticmethod
+    def _measured(source: Source, version: str, read: Callable[[], QgsProject]) -> Copy:
+        started, before = time.monotonic(), _private_memory()
+        project = read()
         seconds = time.monotonic() - started
         logger.info("%s loaded in %.0f ms", source.key, 1000 * seconds)
         return Copy(project, source, version, seconds, max(0, _private_memory() - before))

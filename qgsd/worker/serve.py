@@ -8,6 +8,7 @@ import logging
 import os
 import time
 import traceback
+from pathlib import Path
 
 import zmq
 from qgis.core import QgsProject
@@ -45,8 +46,9 @@ class Worker:
         interface = qgis.server.serverInterface()
         assert interface is not None
         self.watch = ChangeWatch(self._interval())
+        snapshots = Path(begin.tmpdir).parent / "projects"
         self.projects = Projects(
-            child.settings, interface.removeConfigCacheEntry, self.watch.watch, self.watch.unwatch
+            child.settings, snapshots, interface.removeConfigCacheEntry, self.watch.watch, self.watch.unwatch
         )
         self.mark = NestingMark(begin.token)
         self.canceller = cancelling.Canceller() if cancelling.is_possible() else None

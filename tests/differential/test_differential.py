@@ -30,7 +30,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     """qgsd behind a proxy it trusts, so that forwarded addresses can be compared as well."""
     root = tmp_path_factory.mktemp("ours")
     build_projects(root / "projects")
-    arguments = ("--rootdir", str(root / "projects"), "-w", "2", "--set", "server.http_proxy=yes")
+    # What qgsd does not do unless it is told to: trust proxies, and let clients write.
+    settings = ("--set", "server.http_proxy=yes", "--set", "cache.force_readonly_layers=no")
+    arguments = ("--rootdir", str(root / "projects"), "-w", "2", *settings)
     instance = Instance(root / "i", "run", arguments, env=ENVIRONMENT)
     try:
         instance.wait_serving()

@@ -81,6 +81,9 @@ def test_an_upload_that_breaks_off_takes_nothing_down(launch: Launch, projects: 
     assert (done["status"], bool(done["error"])) == ("kept-old", True), done
     assert instance.get(TILE).body == tile
     assert row(instance)["error"]
+    instance.ctl("restart")
+    assert instance.get(TILE).body == tile, "new workers serve the old version too"
+    assert "<Title>World</Title>" in instance.get(CAPABILITIES).text
     path.write_text(retitled(whole, "Whole"))
     wait_for("the repaired file is served", lambda: "<Title>Whole</Title>" in instance.get(CAPABILITIES).text)
     assert row(instance)["error"] is None
