@@ -20,7 +20,7 @@ from qgis.core import QgsProject
 from qgsd.config import Settings
 from qgsd.location import PROJECT_SUFFIXES, LocationError
 from qgsd.messages import ProjectReload
-from qgsd.worker.loading import BrokenProjects, load
+from qgsd.worker.loading import BrokenProjects, load, uses_databases
 from qgsd.worker.stores import ProjectError, Source, Stores, StoreUnavailable
 
 logger = logging.getLogger("qgsd.projects")
@@ -35,6 +35,7 @@ class OpenProject:
     version: str
     checked_at: float
     load_seconds: float
+    away: StoreUnavailable | None = None
 
 
 class Projects:
@@ -67,6 +68,8 @@ class Projects:
         if entry is not None:
             self._open.move_to_end(key)
             if now - entry.checked_at < self.settings.cache.check_interval:
+                if entry.away:
+                    raise entry.away
                 return entry.project, 0.0
         source = self._stores.locate(key)
         if entry is None:
@@ -84,12 +87,17 @@ class Projects:
     # Loading and replacing.
 
     def _refreshed(self, key: str, entry: OpenProject, source: Source) -> tuple[QgsProject, float]:
+        entry.away = None
         try:
             version = source.version()
             if (source.uri, version) == (entry.source.uri, entry.version):
                 return entry.project, 0.0
             fresh = self._prepare(source)
         except StoreUnavailable as error:
+            if uses_databases(entry.project):
+                # Its data are away too, and QGIS would say that there are none (200, no features).
+                entry.away = error
+                raise
             logger.warning("%s is served as it was: %s", key, error)
             return entry.project, 0.0
         except ProjectError as error:
