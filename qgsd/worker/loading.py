@@ -48,6 +48,11 @@ def read_flags(settings: CacheSettings) -> Any:
     return flags
 
 
+def uses_databases(project: QgsProject) -> bool:
+    """Whether a layer has its data in PostgreSQL."""
+    return any(layer.providerType() == "postgres" for layer in project.mapLayers().values())
+
+
 def _make_readonly(project: QgsProject) -> None:
     """No service may write: QGIS allows transactions for the layers of these lists only.
 

@@ -21,6 +21,7 @@ from qgsd.scoreboard import State
 from qgsd.worker import cancelling
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.connection import Connection
+from qgsd.worker.loading import uses_databases
 from qgsd.worker.nested import NestingMark
 from qgsd.worker.projects import Projects, WrongVersion
 from qgsd.worker.qgis_server import QgisServer
@@ -242,6 +243,10 @@ class Worker:
         generation = assignment.generation
         project = self.projects.open(key, generation)
         if project is not None:
+            away = self.watch.unavailable(key)
+            if away is not None and uses_databases(project):
+                # Its data are away too, and QGIS would say that there are none (200, no features).
+                raise away
             return project, 0.0
         loaded = self.projects.load(key, generation, assignment.version)
         self._tell_loaded(loaded)

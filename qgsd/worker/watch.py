@@ -9,6 +9,7 @@ import queue
 import threading
 from dataclasses import dataclass
 
+from qgsd.location import LocationError
 from qgsd.worker.stores import Source
 
 logger = logging.getLogger("qgsd.projects")
@@ -21,6 +22,7 @@ class _Watched:
     source: Source
     version: str
     missing: bool = False
+    away: LocationError | None = None
 
 
 class ChangeWatch:
@@ -55,6 +57,12 @@ class ChangeWatch:
         """Do not wait for the next turn."""
         self._wake.set()
 
+    def unavailable(self, key: str) -> LocationError | None:
+        """Why the store of a project does not answer, if it does not."""
+        with self._lock:
+            one = self._watched.get(key)
+        return one.away if one else None
+
     def take(self) -> list[tuple[str, str]]:
         """Projects that have changed, each with its new version, empty when it is gone."""
         os.read(self._reader, 4096)
@@ -75,9 +83,14 @@ class ChangeWatch:
     def _look(self, key: str, one: _Watched) -> None:
         try:
             version = one.source.store.version(one.source.uri)
-        except Exception as error:
+            one.away = None
+        except LocationError as error:
             # A store that cannot be asked now says nothing of its projects.
-            logger.debug("the version of %s cannot be had: %s", key, error)
+            one.away = error
+            return
+        except Exception:
+            # A store of another package; it must not end the watch over the others.
+            logger.exception("the store of %s fails", key)
             return
         if version is None and not one.missing:
             # It may be about to be replaced: it is gone when it is not there the second time either.
