@@ -155,7 +155,8 @@ def test_every_form_of_asking_is_guarded(server: Instance, place: Path) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     body = b"SERVICE=WMS&REQUEST=GetCapabilities&MAP=../secret"
     assert server.request("POST", "/ows/", body, form).status == 403
-    assert server.request("POST", "/ows/?MAP=../secret", b"MAP=one&SERVICE=WMS&REQUEST=x", form).status == 403
+    # What a form says counts more than the query, here as in QGIS.
+    assert server.request("POST", "/ows/?MAP=one", body, form).status == 403
     assert server.request("HEAD", "/ows/?MAP=../secret&SERVICE=WMS&REQUEST=GetCapabilities").status == 403
     assert server.get("/wfs3/collections?MAP=../secret").status == 403
     assert server.get("/map/?MAP=../secret").status == 403
