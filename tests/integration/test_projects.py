@@ -27,7 +27,8 @@ Launch = Callable[..., Instance]
 
 TILE = ows_path(**GET_MAP)
 CAPABILITIES = ows_path(SERVICE="WMS", REQUEST="GetCapabilities")
-LOAD_SECONDS = 4.0
+# The issue speaks of 5; `FLIP_LOAD_SECONDS=5` shows that.
+LOAD_SECONDS = float(os.environ.get("FLIP_LOAD_SECONDS", "1.5"))
 
 
 def replace(project: Path, text: str) -> None:
