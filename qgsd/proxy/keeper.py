@@ -157,7 +157,7 @@ class Keeper:
             return []
         known_broken = bool(project.error) and version == project.broken_version
         unchanged = version == project.version and not project.kept_old
-        return [] if known_broken or unchanged else self.reloads.begin(project, now)
+        return [] if known_broken or unchanged else self.reloads.begin(project, now, noticed=True)
 
     def worker_gone(self, worker: bytes, now: float, reason: str = "") -> list[Decision]:
         """It has died or leaves; what it had open shall be open elsewhere before it is asked for.

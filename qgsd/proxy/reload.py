@@ -32,7 +32,8 @@ class Transaction:
     """One project on its way from a generation to the next.
 
     `version` is what the scout has found. `tickets` want to hear the end; those in `later` came after
-    the scout had looked and want another look.
+    the scout had looked and want another look. `noticed`: a worker has seen a change; `behind` are those
+    that do not see it yet, for machines have copies of their own.
     """
 
     project: Project
@@ -44,6 +45,8 @@ class Transaction:
     tickets: list[int] = field(default_factory=list)
     later: list[int] = field(default_factory=list)
     again: bool = False
+    noticed: bool = False
+    behind: set[bytes] = field(default_factory=set)
 
     @property
     def target(self) -> int:
@@ -68,13 +71,15 @@ class Reloads:
 
     # Beginning.
 
-    def begin(self, project: Project, now: float, ticket: int | None = None) -> list[Decision]:
+    def begin(
+        self, project: Project, now: float, ticket: int | None = None, *, noticed: bool = False
+    ) -> list[Decision]:
         """Look at the project, and take over what is there now if it is another version."""
         running = self._active.get(project.key)
         if running is not None:
             self._join(running, ticket)
             return []
-        transaction = self._active[project.key] = Transaction(project)
+        transaction = self._active[project.key] = Transaction(project, noticed=noticed)
         transaction.tickets = [] if ticket is None else [ticket]
         project.changing = True
         return self._call_up(transaction, now)
@@ -146,10 +151,11 @@ class Reloads:
 
     def _substitute(self, transaction: Transaction, now: float) -> bytes | None:
         """Another prepares for the only worker that has the project open; without any it does so itself."""
-        others = [worker for worker in self._roster.idle() if worker not in transaction.project.copies]
+        taken = transaction.behind.union(transaction.project.copies)
+        others = [worker for worker in self._roster.idle() if worker not in taken]
         if others:
             return others[0]
-        alone = len(self._roster) == 1 and now >= transaction.until_reserve
+        alone = (len(self._roster) == 1 and now >= transaction.until_reserve) or bool(transaction.behind)
         only = next(iter(transaction.todo), None)
         return only if alone and only is not None and self._roster.is_idle(only) else None
 
@@ -167,11 +173,22 @@ class Reloads:
         if transaction is None or worker not in transaction.loading:
             return None
         transaction.loading.discard(worker)
+        news = bool(transaction.version) or self._others_may_see(transaction, worker)
+        if loaded.outcome == "unchanged" and news:
+            # Its machine is behind: it will load the new version when it has come.
+            transaction.behind.add(worker)
+            return self._commit_if_complete(transaction, now)
         if transaction.scouting or loaded.version != transaction.version:
             return self._scouted(transaction, worker, loaded, now)
         if loaded.outcome == "loaded":
             transaction.ready.add(worker)
         return self._commit_if_complete(transaction, now)
+
+    @staticmethod
+    def _others_may_see(transaction: Transaction, worker: bytes) -> bool:
+        """Somebody has seen a change, though not this one."""
+        holders = transaction.project.holders(transaction.project.generation)
+        return transaction.noticed and bool(set(holders) - transaction.behind - {worker})
 
     def _scouted(self, transaction: Transaction, worker: bytes, loaded: Loaded, now: float) -> list[Decision]:
         match loaded.outcome:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import socket
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,36 @@ def test_another_machine_needs_encryption_or_consent(launch: Launch, projects: P
     lone = launch("--host", "192.0.2.1", "--rootdir", str(projects), command="worker", wait=False)
     assert lone.wait_end() == 1
     assert "insecure=yes" in lone.log_text
+
+
+def test_a_project_changes_on_all_machines_at_one_instant(
+    launch: Launch, port: str, projects: Path, tmp_path: Path
+) -> None:
+    """Each machine has its own copy, and one gets the new version later."""
+    copies = [tmp_path / name for name in ("here", "there")]
+    for copy in copies:
+        shutil.copytree(projects, copy)
+    front = proxy(launch, port)
+    machines = [worker(launch, port, copy, "-w", "1") for copy in copies]
+    wait_for("a worker is there", lambda: front.get("/readyz").status == 200)
+    old = front.get(TILE).body
+    with Crowd(front, 4, TILE):
+        wait_for("both have it open", lambda: len(front.ctl_json("projects")[0]["workers"]) == 2)
+    seen: list[bytes] = []
+
+    def served_anew() -> bool:
+        seen.append(front.get(TILE).body)
+        return seen[-1] != old
+
+    for copy in copies:
+        path = copy / "world.qgs"
+        new = re.sub(r'"\d+,\d+,\d+,255"', '"255,0,0,255"', path.read_text())
+        path.with_suffix(".new").write_text(new)
+        path.with_suffix(".new").replace(path)
+        wait_for("the new version is served", served_anew)
+        for _ in range(8):
+            served_anew()
+    changes = [before != after for before, after in pairwise(seen)]
+    assert sum(changes) == 1, "once the new version is served nobody gets the old one"
+    assert front.ctl_json("projects")[0]["generation"] == 2
+    assert all(machine.process.poll() is None for machine in machines)
