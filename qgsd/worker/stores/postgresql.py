@@ -100,10 +100,10 @@ class _Connection:
         try:
             return self._ask_once(statement, project)
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            self._close()
             # A kept connection may have been cut long ago, by a restart of the server or by a firewall.
-            if not kept:
+            if not kept or not self._open.closed:
                 raise
+            self._close()
             return self._ask_once(statement, project)
 
     def _ask_once(self, statement: sql.Composable, project: str) -> tuple[Any, ...] | None:
