@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The stores by themselves: when versions change, from which thread they are asked for, how places are written."""
+"""The stores by themselves: when versions change, which thread may ask for them, how places are written."""
 
 from __future__ import annotations
 
