@@ -37,7 +37,7 @@ logger = logging.getLogger("qgsd.master")
 _TICK = 0.2
 _MEASURE = 1.0
 _GAP = 2.0
-_RESERVE_SECONDS = 30.0
+_RESERVE_SECONDS = 10.0
 _HANDLED = ("HUP", "TERM", "INT", "QUIT", "USR1", "USR2", "TTIN", "TTOU")
 
 
