@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -31,7 +32,7 @@ def load(source: Source, settings: CacheSettings) -> QgsProject:
         for service in _OWN_ADDRESSES:
             project.removeEntry(service, "/")
     if settings.strict_check:
-        _refuse_invalid_layers(project, source.key)
+        _refuse_invalid_layers(project, source)
     return project
 
 
@@ -66,11 +67,14 @@ def _make_readonly(project: QgsProject) -> None:
             layer.setReadOnly(True)
 
 
-def _refuse_invalid_layers(project: QgsProject, key: str) -> None:
+def _refuse_invalid_layers(project: QgsProject, source: Source) -> None:
     invalid = [layer for layer in project.mapLayers().values() if not layer.isValid()]
     if invalid:
         reasons = "; ".join(f"{layer.name()}: {_why_invalid(layer)}" for layer in invalid)
-        raise ProjectError(f"'{key}' has invalid layers: {reasons}")
+        # Where the server keeps its files is nobody else's business.
+        if folder := os.path.dirname(source.uri):
+            reasons = reasons.replace(folder + os.sep, "")
+        raise ProjectError(f"'{source.key}' has invalid layers: {reasons}")
 
 
 def _why_invalid(layer: QgsMapLayer) -> str:
