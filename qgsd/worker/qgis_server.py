@@ -8,9 +8,11 @@ would be shared by all workers (see docs/fork-safety.md).
 from __future__ import annotations
 
 import configparser
+import contextlib
 import logging
 import os
 import sys
+import tempfile
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +66,9 @@ def start(settings: Settings) -> QgisServer:
     """Start QGIS Server and load its plugins; one that fails is reported and left out."""
     qInstallMessageHandler(_log_qt)
     application = QgsApplication([], False)
-    qgis = QgisServer(application, QgsServer())
+    # Where it starts QGIS takes the first project file for the one of all requests that name none.
+    with contextlib.chdir(tempfile.gettempdir()):
+        qgis = QgisServer(application, QgsServer())
     _log_qgis_messages(qgis_info=settings.logging.qgis_info)
     _watch_registered_apis(qgis.plugin_apis)
     for folder in _plugin_folders(settings.server.pluginpath):

@@ -268,7 +268,8 @@ class Worker:
             self.mark.set(request.url, request.depth, request.id)
             if request.service == messages.PLUGIN_API and not self.qgis.has_plugin_api_for(request.url):
                 raise LocationError(404, "not_found", "there is nothing at this address")
-            project, load = self._project(assignment, request.project)
+            # Only an OGC API of a plugin may be asked without a project.
+            project, load = self._project(assignment, request.project) if request.project else (None, 0.0)
             answer = _Answer(self, request.id, assignment.queued, load)
             self._run_qgis(request, body, project, answer)
         except WrongVersion as wrong:
@@ -294,7 +295,9 @@ class Worker:
         row.deadline = row.since = 0.0
         row.state = State.DRAINING if self.draining else State.IDLE
 
-    def _run_qgis(self, request: messages.Request, body: bytes, project: QgsProject, answer: _Answer) -> None:
+    def _run_qgis(
+        self, request: messages.Request, body: bytes, project: QgsProject | None, answer: _Answer
+    ) -> None:
         response = StreamedResponse(answer.send)
         try:
             with self._in_time(response):

@@ -132,10 +132,17 @@ def test_an_api_of_a_plugin_gets_everything(server: Instance) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ["/nothing?MAP=world", "/plain", "/nothing"])
+def test_an_api_of_a_plugin_needs_no_project(server: Instance) -> None:
+    answer = server.get("/plain/anything")
+    assert (answer.status, answer.json()["project"]) == (202, None)
+
+
+@pytest.mark.parametrize("path", ["/nothing?MAP=world", "/nothing"])
 def test_where_no_plugin_has_an_api_there_is_nothing(server: Instance, path: str) -> None:
-    answer = server.get(path)
-    assert (answer.status, answer.json()["error"]["code"]) == (404, "not_found")
+    # The second time it is remembered.
+    for _ in range(2):
+        answer = server.get(path)
+        assert (answer.status, answer.json()["error"]["code"]) == (404, "not_found")
 
 
 # Headers, and all of them together.

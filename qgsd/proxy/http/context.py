@@ -19,7 +19,8 @@ from qgsd.scoreboard import Row
 class HttpContext:
     """The settings of the moment, the way to the workers, the projects, the connections with a request.
 
-    `token` is the secret by which nested requests are known.
+    `token` is the secret by which nested requests are known. `absent`: paths at which no plugin has
+    anything, and until when that is believed (monotonic seconds).
     """
 
     settings: Settings
@@ -28,6 +29,7 @@ class HttpContext:
     catalog: Catalog
     token: str = ""
     draining: bool = False
+    absent: dict[str, float] = field(default_factory=dict)
     busy: set[HTTPConnection | None] = field(default_factory=set)
     rules: Rules = field(init=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 
 from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
@@ -21,6 +22,9 @@ from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 # Set by qgsd for every answer, whatever QGIS says.
 _OURS = {"server", "connection", "transfer-encoding", "date"}
 _BODILESS = (204, 304)
+# Paths at which there is nothing: for how many seconds that is remembered, and of how many.
+_ABSENT = 10.0
+_MOST_ABSENT = 1000
 
 
 class QgisHandler(ServiceHandler):
@@ -46,16 +50,12 @@ class QgisHandler(ServiceHandler):
         body = self.take_body()
         method = self.request.method or "GET"
         wanted = self._read(method, body)
-        try:
-            location = self.context.rules.locate(wanted.map)
-        except LocationError as error:
-            raise HttpError(error.status, error.code, error.message) from error
+        project, address = self._project(wanted), self._address()
         origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
-        address = self._address()
-        self.details.update(project=location.key, service=wanted.service, operation=wanted.operation)
+        self.details.update(project=project, service=wanted.service, operation=wanted.operation)
         request = messages.Request(
             id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
-            project=location.key,
+            project=project,
             # HTTP has the answer to HEAD be that to GET without its body; QGIS answers HEAD otherwise.
             method="GET" if method == "HEAD" else method,
             url=address.url(self.request.uri or "/"),
@@ -72,6 +72,12 @@ class QgisHandler(ServiceHandler):
         bounds = Bounds(limits.spool_memory, limits.spool_file)
         self.exchange = self.context.upstream.submit(request, body, bounds)
         return self.exchange
+
+    def _project(self, wanted: ows.OwsRequest) -> str:
+        try:
+            return self.context.rules.locate(wanted.map).key
+        except LocationError as error:
+            raise HttpError(error.status, error.code, error.message) from error
 
     def _read(self, method: str, body: bytes) -> ows.OwsRequest:
         content_type = self.request.headers.get("Content-Type", "")
@@ -199,12 +205,29 @@ class OgcApiHandler(QgisHandler):
 
 
 class OtherPathHandler(OgcApiHandler):
-    """Any other path: where it names a project a plugin may have an OGC API there; else there is nothing."""
+    """Any other path: a plugin may have an OGC API there, with or without a project; else there is nothing.
+
+    Only workers know what plugins have. That there is nothing is remembered for a while, so that those who
+    ask for it again and again (`/favicon.ico`) cost no worker.
+    """
 
     service = messages.PLUGIN_API
 
-    def _read(self, method: str, body: bytes) -> ows.OwsRequest:
-        wanted = super()._read(method, body)
-        if not wanted.map:
+    def _submit(self) -> Exchange:
+        until = self.context.absent.get(self.request.path, 0.0)
+        if time.monotonic() < until:
+            self.take_body()
             raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")
-        return wanted
+        return super()._submit()
+
+    def _project(self, wanted: ows.OwsRequest) -> str:
+        return super()._project(wanted) if wanted.map else ""
+
+    def refuse(self, error: HttpError) -> None:
+        if error.code == "not_found":
+            absent = self.context.absent
+            if len(absent) >= _MOST_ABSENT:
+                absent.clear()
+            if absent.get(self.request.path, 0.0) < time.monotonic():
+                absent[self.request.path] = time.monotonic() + _ABSENT
+        super().refuse(error)
