@@ -37,9 +37,6 @@ class Errands:
         self._roster = roster
         self._wanted: dict[str, Wish] = {}
 
-    def __len__(self) -> int:
-        return len(self._wanted)
-
     def want(self, key: str, copies: int = 1, until: float = inf, ticket: int | None = None) -> None:
         if key not in self._wanted and len(self._wanted) >= _MAX_WANTED and ticket is None:
             return

@@ -155,7 +155,7 @@ class Keeper:
         project = self.projects.get(key)
         if project is None or key in self.reloads or project.held:
             return []
-        known_broken = bool(project.error) and version == project.broken_version
+        known_broken = bool(project.error and version) and version == project.broken_version
         unchanged = version == project.version and not project.kept_old
         return [] if known_broken or unchanged else self.reloads.begin(project, now, noticed=True)
 

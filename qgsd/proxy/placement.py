@@ -83,7 +83,9 @@ def room(worker: bytes, projects: Projects, size: int, now: float) -> list[Decis
         return []
     for project, used_at in islice(projects.open_in(worker), _LOOK_AT):
         needed = len(project.copies) <= project.copies_needed(now)
-        if not needed and not project.pinned and now - used_at > _FRESH:
+        spared = project.pinned or project.changing or now - used_at <= _FRESH
+        if not needed and not spared:
+            project.evictions += 1
             projects.closed(worker, project.key, 0)
             return [Close(worker, project.key, 0)]
     return []

@@ -104,12 +104,8 @@ class Reloads:
     def _without_holders(self, transaction: Transaction, now: float) -> list[Decision]:
         """Nobody has it open: the next request loads what is there."""
         project = transaction.project
-        project.generation, project.version, project.error, project.kept_old = (
-            transaction.target,
-            "",
-            "",
-            False,
-        )
+        project.generation, project.version = transaction.target, ""
+        project.error, project.kept_old = "", False
         return self._end(transaction, "unchanged", "", now)
 
     # Preparing.

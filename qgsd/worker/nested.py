@@ -4,35 +4,52 @@
 A project may have a layer from the server that serves it. Such a request must be known as
 nested: it needs a worker while its parent holds one. The mark is a cookie, because QGIS sends
 cookies only to the host they belong to: a request header or user agent would tell the token to
-every server that a project names. Names of the host are those that clients have used.
+every server that a project names. Which hosts are this server's own is for the administrator and
+the machine to say, never for clients: a name from a Host header would be told the token.
 """
 
 from __future__ import annotations
 
+import socket
 from urllib.parse import urlsplit
 
+import psutil
 from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtNetwork import QNetworkCookie
 
+from qgsd.config import Settings
 from qgsd.nesting import COOKIE, mark
 
-_LOCAL = ("127.0.0.1", "localhost")
+
+def own_hosts(settings: Settings) -> set[str]:
+    """Names and addresses under which a project may name this server, or the proxy this machine works for."""
+    names = {"localhost", socket.gethostname(), settings.worker.host}
+    names.add(urlsplit(settings.server.proxy_url).hostname or "")
+    internet = (socket.AF_INET, socket.AF_INET6)
+    for addresses in psutil.net_if_addrs().values():
+        # Without the scope of a link-local one, which no URL carries.
+        names |= {one.address.partition("%")[0] for one in addresses if one.family in internet}
+    return names - {""}
 
 
 class NestingMark:
     """The cookie of this process; it says which request it serves, and how deep that is."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, settings: Settings) -> None:
         self._token = token
-        self._hosts = set(_LOCAL)
+        self.configure(settings)
 
-    def set(self, url: str, depth: int, id: str) -> None:
-        """The request `id` for `url`, at this depth, is served from now on."""
-        self._hosts.add(urlsplit(url).hostname or "")
+    def configure(self, settings: Settings) -> None:
+        """The hosts that settings of the moment name."""
+        hosts = own_hosts(settings)
+        self._addresses = [QUrl(f"http://[{host}]/" if ":" in host else f"http://{host}/") for host in hosts]
+
+    def set(self, depth: int, id: str) -> None:
+        """The request `id`, at this depth, is served from now on."""
         cookie = QNetworkCookie(COOKIE.encode(), mark(self._token, depth, id).encode())
         manager = QgsNetworkAccessManager.instance()
         assert manager is not None
         jar = manager.cookieJar()
-        for name in self._hosts:
-            jar.setCookiesFromUrl([cookie], QUrl(f"http://{name}/"))
+        for address in self._addresses:
+            jar.setCookiesFromUrl([cookie], address)

@@ -51,7 +51,7 @@ class Worker:
         self.projects = Projects(
             child.settings, snapshots, interface.removeConfigCacheEntry, self.watch.watch, self.watch.unwatch
         )
-        self.mark = NestingMark(begin.token)
+        self.mark = NestingMark(begin.token, child.settings)
         self.canceller = cancelling.Canceller() if cancelling.is_possible() else None
         self.connections = 0
         self.announced = False
@@ -123,6 +123,7 @@ class Worker:
                 self.child.configure(order)
                 self.projects.configure(self.child.settings)
                 self.watch.interval = self._interval()
+                self.mark.configure(self.child.settings)
             case messages.LookAgain():
                 self.watch.look_now()
             case messages.Drain():
@@ -185,6 +186,10 @@ class Worker:
                     return
                 case messages.Moving():
                     self.connection.leave()
+                case messages.CloseProject() as order:
+                    self._close(order)
+                case messages.Pins(keys):
+                    self.projects.pin(keys)
                 case _:
                     pass
 
@@ -265,7 +270,7 @@ class Worker:
         row.state = State.BUSY
         try:
             # Before the project: loading it may ask this server already.
-            self.mark.set(request.url, request.depth, request.id)
+            self.mark.set(request.depth, request.id)
             if request.service == messages.PLUGIN_API and not self.qgis.has_plugin_api_for(request.url):
                 raise LocationError(404, "not_found", "there is nothing at this address")
             # Only an OGC API of a plugin may be asked without a project.

@@ -7,8 +7,10 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,29 @@ def test_the_mark_cannot_be_guessed_and_is_not_told(instance: Instance) -> None:
     forged = instance.get(ows_path(**GET_MAP), Cookie="qgsd_nested=guess/9/a; a=b")
     assert forged.status == 200
     assert "qgsd_nested" not in json.dumps(dict(forged.headers))
+
+
+def test_no_host_that_a_client_names_is_told_the_mark(instance: Instance, projects: Path) -> None:
+    """The token would let whoever has it pass before all others."""
+    heard: list[str] = []
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers.get("Cookie", ""))
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.2", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        project = mirror(instance, projects, "strange", "world", "countries")
+        address = f"127.0.0.2:{stranger.server_port}"
+        project.write_text(project.read_text().replace(f"127.0.0.1:{instance.port}", address))
+        # Every worker serves a request for that host before it loads the layer from it.
+        with ThreadPoolExecutor(8) as clients:
+            list(clients.map(lambda _: instance.get(ows_path(**GET_MAP), Host=address), range(16)))
+        assert instance.ows("strange", **(GET_MAP | {"LAYERS": "remote"})).status == 422
+        stranger.shutdown()
+    assert heard, "QGIS has asked the other host"
+    assert not any("qgsd_nested" in cookies for cookies in heard)

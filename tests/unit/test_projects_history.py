@@ -8,7 +8,7 @@ later one if that is nowhere any more; never an older one, and never two at a ti
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 
 import pytest
 from hypothesis import settings
@@ -31,7 +31,6 @@ from qgsd.proxy.decisions import (
     Limits,
     Load,
     Loaded,
-    Note,
     Release,
 )
 from qgsd.proxy.scheduler import Scheduler
@@ -64,10 +63,8 @@ class ProjectsHistory(RuleBasedStateMachine):
         # What is stored, its earlier versions included, the latest last; None when it is gone.
         self.disk: dict[str, str | None] = dict.fromkeys(KEYS, "v0")
         self.age: dict[str, int] = {"v0": 0}
-        self.flips: Counter[str] = Counter()
-        # The oldest version that a request may still be served, by what was answered to earlier ones.
+        # For each request its project, and the age of the version in service when it came.
         self.arrived: dict[str, tuple[str, int]] = {}
-        self.newest: dict[str, tuple[int, int]] = {}
         self.due: dict[int, set[str]] = {}
         self.held: set[str] = set()
 
@@ -86,8 +83,6 @@ class ProjectsHistory(RuleBasedStateMachine):
                     self.workers[task.worker].inbox.append(task)
                 case Done(ticket, key):
                     self.due[ticket].remove(key)
-                case Note("project.flipped", key):
-                    self.flips[key] += 1
                 case Release(name):
                     del self.workers[name]
                 case Fail(id=id):
@@ -147,9 +142,6 @@ class ProjectsHistory(RuleBasedStateMachine):
         if version is not None:
             worker.copies.move_to_end(key)
             assert self.age[version] >= floor, "an older version than one that was in service on arrival"
-            _, newest = self.newest.get(key, (0, 0))
-            if self.age[version] > newest:
-                self.newest[key] = (self.requests, self.age[version])
         self.take(self.scheduler.finished(name, task.id, self.now))
 
     # What happens.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -44,8 +44,11 @@ class ProjectArguments(Waiting, frozen=True):
     project: str
 
 
-class _ProjectCommand(Command[ProjectArguments]):
-    arguments = ProjectArguments
+P = TypeVar("P", bound=ProjectArguments)
+
+
+class _ProjectCommand(Command[P]):
+    """A command about one project."""
 
     # -------------------------------------------------------------- in qgsdctl
 
@@ -59,21 +62,23 @@ class _ProjectCommand(Command[ProjectArguments]):
         return tables.project_outcome(result)
 
 
-class Load(_ProjectCommand):
+class Load(_ProjectCommand[ProjectArguments]):
     """Open a project in an idle worker, so that its first request does not wait for that."""
 
     name = "load"
     help = "open a project in a worker before it is asked for"
+    arguments = ProjectArguments
 
     async def run(self, operations: Operations, args: ProjectArguments, progress: Progress) -> dict[str, Any]:
         return await operations.load_project(args.project, wait=args.wait, progress=progress)
 
 
-class Evict(_ProjectCommand):
+class Evict(_ProjectCommand[ProjectArguments]):
     """Have all workers close a project and its files. The next request for it opens it again."""
 
     name = "evict"
     help = "close a project in all workers"
+    arguments = ProjectArguments
 
     async def run(self, operations: Operations, args: ProjectArguments, progress: Progress) -> dict[str, Any]:
         return await operations.evict_project(args.project, wait=args.wait, progress=progress)
@@ -85,7 +90,7 @@ class PinArguments(ProjectArguments, frozen=True):
     pin: bool = True
 
 
-class Pin(Command[PinArguments]):
+class Pin(_ProjectCommand[PinArguments]):
     """Keep a project open in a worker at all times, whatever else is asked for; --off ends that.
 
     Pins hold until the master ends; those of the file `[cache] preload_config` come back with it.
@@ -101,17 +106,11 @@ class Pin(Command[PinArguments]):
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="PROJECT", help="as in MAP=")
+        super().declare(parser)
         parser.add_argument("--off", dest="pin", action="store_false", help="it may be closed again")
-        declare_wait(parser)
-
-    def render(self, result: Any) -> RenderableType:
-        from qgsd.control import tables
-
-        return tables.project_outcome(result)
 
 
-class HoldCommand(_ProjectCommand):
+class HoldCommand(_ProjectCommand[ProjectArguments]):
     """Have all workers close a project and its files, and keep requests for it waiting.
 
     For replacing data that QGIS keeps open. Requests wait as long as they may wait in the queue
@@ -120,16 +119,18 @@ class HoldCommand(_ProjectCommand):
 
     name = "hold"
     help = "close a project everywhere and let its requests wait, until `release`"
+    arguments = ProjectArguments
 
     async def run(self, operations: Operations, args: ProjectArguments, progress: Progress) -> dict[str, Any]:
         return await operations.hold_project(args.project, wait=args.wait, progress=progress)
 
 
-class Release(_ProjectCommand):
+class Release(_ProjectCommand[ProjectArguments]):
     """Serve a project again that was on hold."""
 
     name = "release"
     help = "serve a project again that was on hold"
+    arguments = ProjectArguments
 
     async def run(self, operations: Operations, args: ProjectArguments, progress: Progress) -> dict[str, Any]:
         return await operations.release_project(args.project, wait=args.wait, progress=progress)
