@@ -456,7 +456,8 @@ class ProjectDone(Struct, frozen=True, tag="done"):
 
 
 class ProjectState(Struct, frozen=True):
-    """What the dispatcher knows of a project. `workers` by their labels; `load_seconds` the mean.
+    """What the dispatcher knows of a project. `workers` by their labels; `load_seconds` the mean,
+    beside it the last one and the sum of all.
 
     `memory` (bytes) is what a worker grew by when it loaded it. `hits` of the `requests` found it open.
     """
@@ -475,6 +476,8 @@ class ProjectState(Struct, frozen=True):
     evictions: int
     pinned: bool
     held: bool
+    last_load_seconds: float = 0.0
+    total_load_seconds: float = 0.0
 
 
 class ProjectsListed(Struct, frozen=True, tag="listed"):

@@ -37,7 +37,8 @@ class Row(ctypes.Structure):
 
     `beat`: when it last showed life; `since`: when the running request began, `deadline`: when
     it must be over (0 when idle). The counters only grow. `waiting` and `workers` are the
-    dispatcher's: requests in its queue, and workers that have joined it.
+    dispatcher's: requests in its queue, and workers that have joined it; so are the counts of projects
+    (`proxy.projects.Totals`).
     """
 
     _fields_ = (
@@ -55,6 +56,10 @@ class Row(ctypes.Structure):
         ("cache_hits", ctypes.c_uint64),
         ("waiting", ctypes.c_uint64),
         ("workers", ctypes.c_uint64),
+        ("project_hits", ctypes.c_uint64),
+        ("project_loads", ctypes.c_uint64),
+        ("project_load_ms", ctypes.c_uint64),
+        ("project_evictions", ctypes.c_uint64),
         ("_project", ctypes.c_char * _PROJECT_BYTES),
     )
 
@@ -71,6 +76,10 @@ class Row(ctypes.Structure):
     cache_hits: int
     waiting: int
     workers: int
+    project_hits: int
+    project_loads: int
+    project_load_ms: int
+    project_evictions: int
     _project: bytes
 
     @property

@@ -33,7 +33,11 @@ class QueueStatus(Struct, frozen=True):
 
 
 class Counters(Struct, frozen=True):
-    """Totals since the master started."""
+    """Totals since the master started.
+
+    `cache_hits` are answers from the response cache. The last four are of projects: requests that found
+    theirs open, loads, the seconds they took together, and copies closed that had not changed.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -43,6 +47,10 @@ class Counters(Struct, frozen=True):
     restarts: int = 0
     coalesced: int = 0
     cache_hits: int = 0
+    project_hits: int = 0
+    project_loads: int = 0
+    project_load_seconds: float = 0.0
+    project_evictions: int = 0
 
 
 class Status(Struct, frozen=True):
@@ -92,8 +100,11 @@ class ReloadRecord(Struct, frozen=True):
 class ProjectRecord(Struct, frozen=True):
     """A project that is open, broken, pinned or on hold. `workers`: the slots that have it open.
 
-    `load_ms`: what loading takes, in the mean; `memory`: bytes a worker grew by; `hits`: requests of
-    `requests` that found it open; `error`: why what is stored now does not load.
+    `load_ms`: what loading takes, in the mean; `last_load_ms`: what it took the last time; `load_seconds`:
+    what all `loads` took together. `memory`: bytes a worker grew by; `hits`: requests of `requests` that
+    found it open; `evictions`: copies closed that had not changed; `error`: why what is stored now does not
+    load.
+    The counts begin with the dispatcher and when the project is heard of for the first time.
     """
 
     project: str
@@ -109,6 +120,8 @@ class ProjectRecord(Struct, frozen=True):
     evictions: int
     pinned: bool
     held: bool
+    last_load_ms: float = 0.0
+    load_seconds: float = 0.0
 
 
 class QuarantineRecord(Struct, frozen=True):

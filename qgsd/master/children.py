@@ -19,7 +19,10 @@ from qgsd.master.snapshot import ChildView, Phase, Role, Slot, Vitals
 from qgsd.master.vitals import Sample
 from qgsd.scoreboard import Row, Scoreboard, State
 
-_COUNTERS = ("requests", "errors", "timeouts", "retries", "coalesced", "cache_hits")
+_COUNTERS = (
+    "requests", "errors", "timeouts", "retries", "coalesced", "cache_hits",
+    "project_hits", "project_loads", "project_load_ms", "project_evictions",
+)  # fmt: skip
 
 
 @dataclass(eq=False)

@@ -65,9 +65,12 @@ class ProjectOperations(Looking):
         self._refuse_without_queue()
         key = self._key(project)
         self.supervisor.orders.keep("pinned", key, add=pin)
+        done = "pinned" if pin else "unpinned"
+        what = f"{key} is kept open from now on" if pin else f"{key} may be closed again"
+        self.supervisor.events.add(f"project.{done}", what, {"project": key})
         if pin:
             await self.load_project(key, wait=wait, progress=progress)
-        return {"project": project, "status": "pinned" if pin else "unpinned"}
+        return {"project": project, "status": done}
 
     async def hold_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
         """Have all workers close it and its files, and let requests for it wait, until `release_project`."""
@@ -185,6 +188,8 @@ def _record(state: messages.ProjectState) -> ProjectRecord:
         evictions=state.evictions,
         pinned=state.pinned,
         held=state.held,
+        last_load_ms=round(1000 * state.last_load_seconds, 1),
+        load_seconds=round(state.total_load_seconds, 3),
     )
 
 

@@ -171,11 +171,17 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """For the record: an event about a project."""
+    """For the record: an event about a project, in a `worker` or not; loading took `seconds`.
+
+    `often`: the traffic makes such events, so that there may be many of them.
+    """
 
     event: str
     key: str
     message: str
+    worker: bytes = b""
+    seconds: float | None = None
+    often: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ class Dispatcher:
                 self._to_http(peer, messages.Workforce(self.scheduler.workers))
         row.waiting = self.scheduler.waiting
         row.workers = self.scheduler.workers
+        self.desk.count(row)
         if not self.closing:
             row.state = State.BUSY if self.frames else State.IDLE
         self.child.beat()
@@ -321,8 +322,8 @@ class Dispatcher:
                     self._to_worker(worker, messages.LoadProject(key, generation, unless, version))
                 case plan.Close(worker, key, keep):
                     self._to_worker(worker, messages.CloseProject(key, keep))
-                case plan.Note(event, key, message):
-                    self.child.happened(event, message, project=key)
+                case plan.Note():
+                    self.desk.note(decision, self.child.happened)
                 case plan.Done(ticket, key, status, error):
                     self.child.channel.send(messages.ProjectDone(ticket, key, status, error))
 

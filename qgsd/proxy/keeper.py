@@ -81,6 +81,8 @@ class Keeper:
         prepared = self.reloads.prepared(worker, loaded, now)
         decisions = prepared if prepared is not None else self._file(worker, project, loaded, now)
         if loaded.outcome == "loaded":
+            decisions.insert(0, _opened(project, worker, loaded))
+        if loaded.outcome == "loaded":
             self._loading.setdefault(project.key, []).extend(self.errands.tickets_of(project.key))
             return decisions + self._told(loaded)
         return decisions + (self._told(loaded) if on_errand else [])
@@ -135,9 +137,13 @@ class Keeper:
         project = self.projects.get(key)
         if project is None or keep:
             return []
-        project.evictions += worker in project.copies
+        decisions: list[Decision] = []
+        if worker in project.copies:
+            self.projects.evicted(project)
+            if key not in self._closing:
+                decisions.append(placement.evicted(project, worker))
         self.projects.closed(worker, key, 0)
-        return self._closed_by(worker, project)
+        return decisions + self._closed_by(worker, project)
 
     def _closed_by(self, worker: bytes | None, project: Project) -> list[Decision]:
         """The worker has it no more; who waited for the last one hears so."""
@@ -256,6 +262,9 @@ class Keeper:
             waiting = _Closing(ticket, set(project.copies), hold)
             self._closing.setdefault(project.key, []).append(waiting)
             decisions += [Close(worker, project.key, 0) for worker in project.copies]
+            if project.copies and not hold:
+                message = f"{project.key} is closed in all workers"
+                decisions.append(Note("project.evicted", project.key, message))
             decisions += self._closed_by(None, project)
         return [project.key for project in projects], decisions
 
@@ -283,3 +292,8 @@ class Keeper:
             self.errands.want(key)
         for key in holds:
             self.projects.known(key).held = True
+
+
+def _opened(project: Project, worker: bytes, loaded: Loaded) -> Note:
+    message = f"{project.key} is open after {1000 * loaded.seconds:.0f} ms"
+    return Note("project.loaded", project.key, message, worker, loaded.seconds, often=True)

@@ -99,8 +99,7 @@ class Matchmaker:
         self._backlog.begin(job, worker)
         project = self._projects.known(arrival.key)
         warm = job.generation in project.copies.get(worker, ())
-        project.requests += 1
-        project.hits += warm
+        self._projects.asked(project, warm=warm)
         if warm:
             self._projects.used(worker, project, now)
         if job.passed_at is not None:

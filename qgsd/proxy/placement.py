@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from qgsd.proxy.decisions import Close, Decision
+from qgsd.proxy.decisions import Close, Decision, Note
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Roster
 
@@ -85,7 +85,13 @@ def room(worker: bytes, projects: Projects, size: int, now: float) -> list[Decis
         needed = len(project.copies) <= project.copies_needed(now)
         spared = project.pinned or project.changing or now - used_at <= _FRESH
         if not needed and not spared:
-            project.evictions += 1
+            projects.evicted(project)
             projects.closed(worker, project.key, 0)
-            return [Close(worker, project.key, 0)]
+            return [Close(worker, project.key, 0), evicted(project, worker)]
     return []
+
+
+def evicted(project: Project, worker: bytes) -> Note:
+    """For the record: a worker closes the project for another one."""
+    message = f"{project.key} makes room for another project"
+    return Note("project.evicted", project.key, message, worker, often=True)

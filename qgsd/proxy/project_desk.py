@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from qgsd import messages
 from qgsd.channel import ChildEnd
-from qgsd.proxy.decisions import Decision, Loaded
+from qgsd.proxy.decisions import Decision, Loaded, Note
 from qgsd.proxy.projects import Project
+from qgsd.proxy.restraint import Restraint
 from qgsd.proxy.scheduler import Scheduler
+from qgsd.scoreboard import Row
 
 # A packet of the channel holds so many well.
 _PAGE = 1000
@@ -31,6 +33,7 @@ class ProjectDesk:
         self._carry_out = carry_out
         self._to_worker = to_worker
         self.pins = messages.Pins([])
+        self._restraint = Restraint()
 
     # Workers.
 
@@ -61,6 +64,30 @@ class ProjectDesk:
             self._to_worker(worker, self.pins)
         self._carry_out(self._scheduler.wanted(order.pinned, order.held, time.monotonic()))
 
+    def note(self, note: Note, happened: Callable[..., None]) -> None:
+        """Tell an event, of those that the traffic makes only some."""
+        left_out = 0
+        if note.often:
+            told = self._restraint.admits(note.event, time.monotonic())
+            if told is None:
+                return
+            left_out = told
+        details = {
+            "project": note.key,
+            "worker": label_of(note.worker) if note.worker else None,
+            "seconds": None if note.seconds is None else round(note.seconds, 3),
+            "left_out": left_out or None,
+        }
+        happened(
+            note.event, note.message, **{name: value for name, value in details.items() if value is not None}
+        )
+
+    def count(self, row: Row) -> None:
+        """Write the totals into the scoreboard."""
+        totals = self._scheduler.keeper.projects.totals
+        row.project_hits, row.project_loads = totals.hits, totals.loads
+        row.project_load_ms, row.project_evictions = int(1000 * totals.load_seconds), totals.evictions
+
     def tell(self, ticket: int) -> None:
         states = [_state(project) for project in self._scheduler.keeper.projects.all()]
         for start in range(0, len(states) + 1, _PAGE):
@@ -81,7 +108,7 @@ def _state(project: Project) -> messages.ProjectState:
         project=project.key,
         generation=project.generation,
         version=project.version,
-        workers=[_label(worker) for worker in project.copies],
+        workers=[label_of(worker) for worker in project.copies],
         status="loading" if loading else project.status,
         error=project.error,
         load_seconds=project.load_seconds,
@@ -92,10 +119,12 @@ def _state(project: Project) -> messages.ProjectState:
         evictions=project.evictions,
         pinned=project.pinned,
         held=project.held,
+        last_load_seconds=project.last_load_seconds,
+        total_load_seconds=project.total_load_seconds,
     )
 
 
-def _label(worker: bytes) -> str:
+def label_of(worker: bytes) -> str:
     """A worker's slot, with its machine's name before it if it has one."""
     _, machine, slot, _, _ = worker.decode(errors="replace").rsplit(":", 4)
     return f"{machine}/{slot}" if machine else slot

@@ -77,6 +77,8 @@ class Project:
     requests: int = 0
     hits: int = 0
     loads: int = 0
+    last_load_seconds: float = 0.0
+    total_load_seconds: float = 0.0
     evictions: int = 0
 
     def holders(self, generation: int) -> list[bytes]:
@@ -104,10 +106,21 @@ def _mean(old: float, new: float) -> float:
     return new if not old else old + _WEIGHT * (new - old)
 
 
+@dataclass(slots=True)
+class Totals:
+    """Of all projects, also forgotten ones; `hits` are requests that found their project open."""
+
+    hits: int = 0
+    loads: int = 0
+    load_seconds: float = 0.0
+    evictions: int = 0
+
+
 class Projects:
     """All of them, and for each worker what it has open in the order of last use."""
 
     def __init__(self) -> None:
+        self.totals = Totals()
         self._projects: OrderedDict[str, Project] = OrderedDict()
         self._open: dict[bytes, OrderedDict[str, float]] = {}
 
@@ -192,9 +205,23 @@ class Projects:
 
     # What they cost.
 
-    @staticmethod
-    def measured_load(project: Project, seconds: float, memory: int) -> None:
+    def asked(self, project: Project, *, warm: bool) -> None:
+        """A request is sent to a worker, which has the project open (`warm`) or not."""
+        project.requests += 1
+        project.hits += warm
+        self.totals.hits += warm
+
+    def evicted(self, project: Project) -> None:
+        """A worker has closed it, or is told to, though it has not changed."""
+        project.evictions += 1
+        self.totals.evictions += 1
+
+    def measured_load(self, project: Project, seconds: float, memory: int) -> None:
         project.loads += 1
+        project.last_load_seconds = seconds
+        project.total_load_seconds += seconds
+        self.totals.loads += 1
+        self.totals.load_seconds += seconds
         project.load_seconds = _mean(project.load_seconds, seconds)
         project.memory = int(_mean(project.memory, memory))
 

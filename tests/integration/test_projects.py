@@ -118,6 +118,7 @@ def test_hold_closes_the_files_and_keeps_requests_waiting(launch: Launch, projec
         wait_for("it waits", lambda: instance.ctl_json("status")["queue"]["waiting"] == 1)
         assert instance.ctl_json("release", "world")["status"] == "released"
         assert waiting.result(30).status == 200
+    assert [len(events(instance, f"project.{what}")) for what in ("held", "released")] == [1, 1]
     again = instance.ctl("release", "world", check=False)
     assert (again.returncode, "not on hold" in again.stderr) == (1, True), again.stderr
 
@@ -144,9 +145,24 @@ def test_load_evict_and_pins(launch: Launch, projects: Path, tmp_path: Path) -> 
     (loaded,) = [r for r in instance.ctl_json("projects") if r["project"] == "b"]
     assert loaded["load_ms"] > 0
     assert (loaded["pinned"], loaded["loads"], loaded["status"]) == (True, 1, "ok")
+    assert loaded["last_load_ms"] == pytest.approx(1000 * loaded["load_seconds"], abs=1)
+    assert loaded["memory"] > 0
     assert instance.ctl_json("evict", "c")["status"] == "closed"
     assert instance.ctl_json("pin", "b", "--off")["status"] == "unpinned"
     assert "there is no project 'nowhere'" in instance.ctl("load", "nowhere", check=False).stderr
+    told = {kind: [e["details"]["project"] for e in events(instance, f"project.{kind}")]
+            for kind in ("loaded", "evicted", "pinned", "unpinned")}  # fmt: skip
+    assert told == {
+        "loaded": ["world", "a", "b", "c"],
+        "evicted": ["a", "c"],
+        "pinned": ["b"],
+        "unpinned": ["b"],
+    }
+    counters = instance.ctl_json("status")["counters"]
+    assert {name: counters[f"project_{name}"] for name in ("hits", "loads", "evictions")} == {
+        "hits": 0, "loads": 4, "evictions": 2,
+    }  # fmt: skip
+    assert counters["project_load_seconds"] > 0
     instance.ctl("kill", "0")
     wait_for("the pinned one is open again in the new worker", lambda: row(instance)["workers"] == [0])
 
