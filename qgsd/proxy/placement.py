@@ -14,7 +14,7 @@ from itertools import islice
 
 from qgsd.proxy.decisions import Close, Decision, Note
 from qgsd.proxy.projects import Project, Projects
-from qgsd.proxy.roster import Roster
+from qgsd.proxy.roster import Roster, Worker
 
 # A decision looks at so many workers at most: with thousands of them the best of some is good enough.
 _LOOK_AT = 64
@@ -54,8 +54,13 @@ def worth_waiting(project: Project, generation: int, roster: Roster, waited: flo
     `waited`: seconds that the first request in line has waited so far.
     """
     holders = islice(project.holders(generation), _LOOK_AT)
-    soonest = min((max(0.0, roster[worker].done_at - now) for worker in holders), default=None)
+    soonest = min((_busy_for(roster[worker], now) for worker in holders), default=None)
     return soonest is not None and waited + soonest < project.cold_seconds
+
+
+def _busy_for(worker: Worker, now: float) -> float:
+    """Seconds until it is idle; one that is late may be late as long again."""
+    return abs(worker.done_at - now) if worker.at_work else 0.0
 
 
 def worth_spreading(project: Project, backlog: int, now: float, *, full: bool) -> bool:

@@ -96,7 +96,8 @@ class Scheduler:
 
     def next_alarm(self) -> float | None:
         """When `tick` has something to do at the latest."""
-        times = [self._backlog.next_alarm(), self.keeper.reloads.next_alarm()]
+        bulkhead = self._matchmaker.bulkhead
+        times = [self._backlog.next_alarm(), self.keeper.reloads.next_alarm(), bulkhead.next_alarm()]
         if self.waiting and self._workerless_since is not None:
             times.append(self._workerless_since + self.limits.worker_grace)
         return min((time for time in times if time is not None), default=None)
@@ -190,6 +191,8 @@ class Scheduler:
         if worker in self._roster:
             return []
         self._roster.add(worker, reserve=reserve)
+        if not reserve:
+            self._matchmaker.bulkhead.joined()
         self._workerless_since = None
         return [*self.keeper.joined(worker, has_open, now), *self._match(now)]
 
@@ -245,13 +248,20 @@ class Scheduler:
         decisions = [] if state.leaving else self.keeper.worker_gone(worker, now, reason if own_fault else "")
         if state.errand is not None:
             decisions += self.keeper.errand_lost(state.errand, reason)
-        if state.job is not None:
-            self._matchmaker.bulkhead.ended(state.key)
         self._note_workerless(now)
         job = self._backlog.get(state.job) if state.job is not None else None
+        if state.job is not None:
+            self._note_cost(state.key, now, own_fault=own_fault or job is None)
         if job is None or job.worker != worker:
             return [*decisions, *self._match(now)]
         return [*decisions, *self._after_loss(job, worker, now, reason, own_fault)]
+
+    def _note_cost(self, key: str, now: float, *, own_fault: bool) -> None:
+        """A worker is lost that ran a request of the key: by the crash of it, or because it took too long."""
+        if own_fault:
+            self._matchmaker.bulkhead.cost(key, now)
+        else:
+            self._matchmaker.bulkhead.ended(key)
 
     # Events of projects.
 
@@ -344,6 +354,7 @@ class Scheduler:
     def _match(self, now: float) -> list[Decision]:
         # First, for what is over its time must not be begun, though no tick has come since.
         decisions = self._expire(now)
+        self._matchmaker.bulkhead.forgive(now)
         if self._closing:
             return decisions
         # Before requests: under load no worker would ever be idle for long enough to prepare a new version.

@@ -213,6 +213,43 @@ def test_one_key_leaves_a_worker_to_the_others() -> None:
     assert dispatched(three.arrived(arrival("1", "other"), 1.0)) == ["1"]
 
 
+def _hung_beside_fine(worker_lost: dict[str, bool], *, late: bool) -> Scheduler:
+    """At 4.0 one of two workers is lost with a request of `hung`, the other serves `fine`; both have more."""
+    two = scheduler(b"w1", b"w2")
+    two.arrived(arrival("f0", "fine"), 0.0)
+    two.arrived(arrival("h0", "hung", timeout=3.0 if late else 20.0), 0.0)
+    two.arrived(arrival("h1", "hung"), 0.0)
+    two.arrived(arrival("f1", "fine"), 0.0)
+    assert two.worker_of("h0") == b"w1"
+    if late:
+        two.tick(3.0)
+    two.lost(b"w1", 4.0, "gone", **worker_lost)
+    return two
+
+
+@pytest.mark.parametrize(("lost", "late"), [({"own_fault": False}, True), ({"own_fault": True}, False)])
+def test_a_key_that_has_cost_a_worker_waits_for_the_successor(lost: dict[str, bool], late: bool) -> None:
+    two = _hung_beside_fine(lost, late=late)
+    assert dispatched(two.finished(b"w2", "f0", 4.1)) == ["f1"], "the other worker is left to the others"
+    assert set(dispatched(two.joined(b"w3", 4.2))) <= {"h0", "h1"}
+    assert [two.worker_of(id) for id in ("h0", "h1")].count(b"w3") == 1
+
+
+def test_a_key_that_has_cost_a_worker_does_not_wait_for_ever() -> None:
+    two = _hung_beside_fine({"own_fault": False}, late=True)
+    two.finished(b"w2", "f0", 4.1)
+    assert dispatched(two.finished(b"w2", "f1", 4.2)) == []
+    alarm = two.next_alarm()
+    assert alarm is not None
+    assert 4.2 < alarm <= 7.0
+    assert dispatched(two.tick(alarm)) == ["h1"]
+
+
+def test_a_key_whose_worker_others_have_killed_goes_on_at_once() -> None:
+    two = _hung_beside_fine({"own_fault": False}, late=False)
+    assert dispatched(two.finished(b"w2", "f0", 4.1)) == ["h0"]
+
+
 def test_a_key_that_is_alone_may_have_all_workers() -> None:
     three = scheduler(b"w1", b"w2", b"w3")
     taken = [decision for n in range(3) for decision in three.arrived(arrival(str(n)), 1.0)]
