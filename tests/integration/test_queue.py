@@ -47,7 +47,7 @@ class Asking:
 @pytest.fixture
 def single(launch: Launch, projects: Path) -> Instance:
     """One worker and a queue of two; the probe plugin can keep it busy."""
-    settings = (f"server.pluginpath={PLUGINS}", "zmq.maxqueue=2", "zmq.timeout=1500")
+    settings = (f"server.pluginpath={PLUGINS}", "zmq.maxqueue=2", "zmq.timeout=2500")
     more = [word for setting in settings for word in ("--set", setting)]
     return launch("--rootdir", str(projects), "-w", "1", *more)
 
