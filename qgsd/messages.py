@@ -50,7 +50,8 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     in seconds from the moment of sending. `idempotent`: may be run again on
     another worker after a crash. Requests of one `fingerprint` are the same request.
     `depth` is how many requests of this server wait for it (a project that shows a map of its own server),
-    `parent` the id of the nearest of them.
+    `parent` the id of the nearest of them. Requests of one `flight` look the same to QGIS and its plugins, so
+    they may share an answer; empty for one that must have its own.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     fingerprint: str = ""
     depth: int = 0
     parent: str = ""
+    flight: str = ""
 
 
 class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
@@ -247,11 +249,12 @@ class Leave(Struct, frozen=True, array_like=True, tag="leave"):
 
 
 class Timing(Struct, frozen=True, array_like=True):
-    """Where a request's time went, in seconds."""
+    """Where a request's time went, in seconds; `shared`: it got what was done for another one."""
 
     queue: float = 0.0
     load: float = 0.0
     render: float = 0.0
+    shared: bool = False
 
 
 class Answer(Struct, frozen=True, array_like=True, tag="answer"):
@@ -292,6 +295,26 @@ class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
     worker: str
     reason: str
     own_fault: bool = True
+
+
+AnswerPart = Answer | Chunk | End | Failure
+
+
+def shared(part: AnswerPart, id: str, waited: float) -> AnswerPart:
+    """A part of an answer for another request that shares it, and has waited for so many seconds.
+
+    Its time went where that of the first one did, as far as it was there. All end together, so:
+
+    >>> part = Answer("1", 200, [], Timing(queue=3.0, load=1.0, render=2.0), "0", True)
+    >>> shared(part, "2", waited=2.5).timing
+    Timing(queue=0.0, load=0.5, render=2.0, shared=True)
+    """
+    if isinstance(part, Chunk | Failure):
+        return msgspec.structs.replace(part, id=id)
+    render = min(part.timing.render, waited)
+    load = min(part.timing.load, waited - render)
+    timing = Timing(waited - render - load, load, render, shared=True)
+    return msgspec.structs.replace(part, id=id, timing=timing)
 
 
 FromHttp = Attach | Detach | Request | Cancel | Hold | Resume

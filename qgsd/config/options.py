@@ -118,6 +118,12 @@ class ServerSettings:
         "request headers that plugins see, beside those that QGIS itself needs",
         live=True,
     )
+    single_flight: bool = option(
+        True,
+        Boolean(),
+        "answer GET requests that are the same to QGIS and its plugins, headers included, by one rendering",
+        live=True,
+    )
     pluginpath: str = option("", Path(), "folder of QGIS Server plugins, instead of QGIS_PLUGINPATH")
     restartmon: str = option("", Path(), "a file whose change replaces all workers, without losing a request")
     restartmon_check_time: int = option(

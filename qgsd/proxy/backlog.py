@@ -5,53 +5,42 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from qgsd.proxy.decisions import Arrival
 from qgsd.proxy.displacement import displaced
+from qgsd.proxy.flights import Job, Rider
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.turns import Turns
-
-
-@dataclass(slots=True)
-class Job:
-    """A request that has not ended. `worker` is None while it waits.
-
-    It runs on this `generation` of its project. `passed_at`: when an idle worker was first left to others
-    because one with the project open will be free soon; `only_warm`: one that has to load it will not do.
-    """
-
-    arrival: Arrival
-    arrived_at: float
-    deadline: float
-    queue_deadline: float
-    attempt: int = 0
-    worker: bytes | None = None
-    started: bool = False
-    generation: int = 0
-    passed_at: float | None = None
-    only_warm: bool = False
+from qgsd.proxy.waits import Waits
 
 
 class Backlog:
-    """Jobs by their request's id, the lines they wait in, and when to look at them again."""
+    """Jobs and their riders, the lines the jobs wait in, and when to look at them again.
+
+    A job has the id of the request that is sent to the worker; that one may have ended before the job.
+    """
 
     def __init__(self, projects: Projects) -> None:
         self._projects = projects
         self._jobs: dict[str, Job] = {}
+        # By the ids of the requests.
+        self._riders: dict[str, Job] = {}
+        # The job that a request of this identity may join.
+        self._flights: dict[str, Job] = {}
         self.turns = Turns()
         # Nested requests come first: a line for each depth, since what they hold up is being served.
         self.nested = Turns()
-        self.waiting = 0
+        self._waits = Waits()
         self._alarms: list[tuple[float, str]] = []
         # Projects of which the last request of some generation has ended.
         self._settled: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._riders)
 
     def __contains__(self, id: str) -> bool:
-        return id in self._jobs
+        """The request has not ended."""
+        return id in self._riders
 
     def __getitem__(self, id: str) -> Job:
         return self._jobs[id]
@@ -59,59 +48,127 @@ class Backlog:
     def get(self, id: str | None) -> Job | None:
         return self._jobs.get(id) if id is not None else None
 
-    def all(self) -> list[Job]:
-        return list(self._jobs.values())
+    def job_of(self, id: str) -> Job | None:
+        """What is done for a request, None when it has ended."""
+        return self._riders.get(id)
+
+    def requests_of(self, peer: bytes) -> list[str]:
+        return [id for id, job in self._riders.items() if job.riders[id].arrival.peer == peer]
 
     def all_waiting(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.worker is None]
 
+    def in_line(self, key: str) -> list[Job]:
+        """What waits for a worker in the line of a key."""
+        return [self._jobs[id] for id in self.turns.waiting(key)]
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no worker runs. Those that ride on what runs for another wait as well."""
+        return self._waits.total
+
     # A request's way.
 
-    def add(self, job: Job) -> None:
+    def add(self, rider: Rider) -> None:
         """It waits in its line."""
-        self._jobs[job.arrival.id] = job
+        arrival = rider.arrival
+        job = self._jobs[arrival.id] = Job(arrival)
+        if arrival.flight:
+            self._flights[arrival.flight] = job
         self.stamp(job)
-        turns, line = self._line(job.arrival)
-        turns.append(line, job.arrival.id)
-        self.waiting += 1
-        self.set_alarm(job.queue_deadline, job)
+        turns, line = self._line(arrival)
+        turns.append(line, arrival.id)
+        self._board(job, rider)
 
-    def begin(self, job: Job, worker: bytes) -> None:
+    def flight_for(self, arrival: Arrival, now: float) -> Job | None:
+        """What is done for another request just now and will do for this one as well.
+
+        Never for nested requests: they would wait for what may wait for them.
+        """
+        job = self._flights.get(arrival.flight) if arrival.flight and not arrival.depth else None
+        if job is None or job.arrival.key != arrival.key or not job.takes(arrival.timeout, now):
+            return None
+        return job if job.generation == self._projects.known(arrival.key).generation else None
+
+    def join(self, job: Job, rider: Rider) -> None:
+        """It waits for the answer that is made for others."""
+        if job.begun:
+            rider.queue_deadline = rider.deadline
+        self._board(job, rider)
+
+    def _board(self, job: Job, rider: Rider) -> None:
+        id = rider.arrival.id
+        job.riders[id] = rider
+        self._riders[id] = job
+        self._waits.add(_key(rider.arrival), id)
+        self.set_alarm(rider.queue_deadline, id)
+
+    def begin(self, job: Job, worker: bytes, now: float) -> None:
         """It has been taken from its line, to run."""
-        self.waiting -= 1
-        job.worker = worker
+        job.worker, job.began_at, job.begun = worker, now, True
         job.attempt += 1
-        self.set_alarm(job.deadline, job)
+        self._waits.remove(_key(job.arrival), job.first.arrival.id)
+        for id, rider in job.riders.items():
+            rider.queue_deadline = rider.deadline
+            self.set_alarm(rider.deadline, id)
+
+    def start(self, job: Job) -> None:
+        """Its answer has begun: nobody waits for that any more, and nobody can join."""
+        if not job.started:
+            job.started = True
+            for rider in job.riders.values():
+                self._waits.remove(_key(rider.arrival), rider.arrival.id)
 
     def put_back(self, job: Job) -> None:
         """It waits again, before all others of its line."""
         job.worker = None
-        job.queue_deadline = job.deadline
         turns, line = self._line(job.arrival)
-        turns.put_first(line, job.arrival.id)
-        self.waiting += 1
+        turns.put_first(line, job.id)
+        self._waits.add(_key(job.arrival), job.first.arrival.id)
 
     def end(self, id: str) -> None:
-        """It is over, wherever it is."""
-        job = self._jobs.pop(id, None)
+        """The request is over, wherever it is; the job too when it was the last."""
+        job = self._riders.pop(id, None)
         if job is None:
             return
+        rider = job.riders.pop(id)
+        self._waits.remove(_key(rider.arrival), id)
+        if not job.riders:
+            self._end_job(job)
+        elif job.worker is not None:
+            # The next one is who it runs for.
+            self._waits.remove(_key(job.arrival), job.first.arrival.id)
+
+    def end_all(self, job: Job) -> list[Rider]:
+        """All requests of a job are over; which they were."""
+        riders = list(job.riders.values())
+        for rider in riders:
+            self.end(rider.arrival.id)
+        return riders
+
+    def _end_job(self, job: Job) -> None:
+        del self._jobs[job.id]
+        if self._flights.get(job.arrival.flight) is job:
+            del self._flights[job.arrival.flight]
         if project := self._projects.get(job.arrival.key):
             self._unstamp(job, project)
         if job.worker is None:
             turns, line = self._line(job.arrival)
-            turns.remove(line, id)
-            self.waiting -= 1
+            turns.remove(line, job.id)
 
     def _line(self, arrival: Arrival) -> tuple[Turns, str]:
         """Where a request waits: with its key, or with those of its depth."""
         return (self.nested, str(arrival.depth)) if arrival.depth else (self.turns, arrival.key)
 
-    def displaced_by(self, arrival: Arrival) -> Job | None:
-        """Who would have to leave a full queue for this one; none that has been begun once."""
-        own = 0 if arrival.depth else len(self.turns.waiting(arrival.key))
-        job = self.get(displaced(self.turns.lines, own))
-        return job if job is not None and not job.attempt else None
+    def displaced_by(self, arrival: Arrival) -> Rider | None:
+        """Who would have to leave a full queue for this one; nobody for whom work has been begun."""
+        own = 0 if arrival.depth else self._waits.length(arrival.key)
+        id = displaced(self._waits, own, self._may_go)
+        return self._riders[id].riders[id] if id is not None else None
+
+    def _may_go(self, id: str) -> bool:
+        job = self._riders[id]
+        return not job.begun or job.first.arrival.id != id
 
     # Generations.
 
@@ -138,17 +195,24 @@ class Backlog:
 
     # Time.
 
-    def set_alarm(self, when: float, job: Job) -> None:
-        heapq.heappush(self._alarms, (when, job.arrival.id))
+    def set_alarm(self, when: float, id: str) -> None:
+        """Look at the request, or the job, of this id again then."""
+        heapq.heappush(self._alarms, (when, id))
 
     def next_alarm(self) -> float | None:
-        while self._alarms and self._alarms[0][1] not in self._jobs:
-            heapq.heappop(self._alarms)
-        return self._alarms[0][0] if self._alarms else None
+        alarms = self._alarms
+        while alarms and alarms[0][1] not in self._riders and alarms[0][1] not in self._jobs:
+            heapq.heappop(alarms)
+        return alarms[0][0] if alarms else None
 
-    def due(self, now: float) -> Iterator[Job]:
-        """Jobs to look at, since their alarm has come."""
+    def due(self, now: float) -> Iterator[tuple[Job, Rider]]:
+        """Requests to look at, since their alarm has come."""
         while self._alarms and self._alarms[0][0] <= now:
             _, id = heapq.heappop(self._alarms)
-            if job := self._jobs.get(id):
-                yield job
+            if job := self._riders.get(id):
+                yield job, job.riders[id]
+
+
+def _key(arrival: Arrival) -> str | None:
+    """The line that a request counts for in a full queue; nested ones for none."""
+    return None if arrival.depth else arrival.key

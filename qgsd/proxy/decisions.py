@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ class Limits:
 class Arrival:
     """What the scheduler has to know of a request. `peer` is where its answer goes.
 
-    Requests of one `fingerprint` are the same request; `description` is for people.
+    Requests of one `fingerprint` are the same request; `description` is for people. Those of one `flight`
+    get the same answer from QGIS and its plugins, empty for one that must have its own. `payload` is
+    for whoever sends it to a worker.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Arrival:
     description: str = ""
     depth: int = 0
     parent: str = ""
+    flight: str = ""
+    payload: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,28 @@ class Dispatch:
     attempt: int
     generation: int = 1
     version: str = ""
+    payload: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Have the worker wait with the rest of its answer to the request."""
+
+    worker: bytes
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Have the worker go on with its answer, if it waits."""
+
+    worker: bytes
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Tell the client; `status` as HTTP has it, `code` a word, `message` for people."""
+    """Tell the client; `status` as HTTP has it, `code` a word, `message` for people. `key` is its project."""
 
     peer: bytes
     id: str
@@ -87,6 +108,7 @@ class Fail:
     code: str
     message: str
     retry_after: float = 0.0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,5 +218,5 @@ class Done:
 
 Decision = (
     Dispatch | Fail | GiveBack | Retry | Forget | Release | Quarantined | Tripped | Reinforce
-    | Load | Close | Note | Done
+    | Load | Close | Note | Done | Pause | Continue
 )  # fmt: skip

@@ -85,8 +85,6 @@ class Dispatcher:
         self.front = _router(self.context, listeners[:1])
         self.back = _router(self.context, listeners[1:])
         self.scheduler = Scheduler(_limits(child.settings), time.monotonic())
-        # Header and body of each request, as they came, until it is over: for sending and sending again.
-        self.frames: dict[str, tuple[zmq.Frame, zmq.Frame]] = {}
         self.peers: set[bytes] = set()
         self.losses: OrderedDict[bytes, None] = OrderedDict()
         self.desk = ProjectDesk(self.scheduler, child.channel, self._carry_out, self._to_worker)
@@ -130,8 +128,9 @@ class Dispatcher:
         row.waiting = self.scheduler.waiting
         row.workers = self.scheduler.workers
         self.desk.count(row)
+        row.coalesced = self.scheduler.coalesced
         if not self.closing:
-            row.state = State.BUSY if self.frames else State.IDLE
+            row.state = State.BUSY if self.scheduler.at_work else State.IDLE
         self.child.beat()
 
     def _obey(self) -> None:
@@ -192,13 +191,11 @@ class Dispatcher:
             case messages.Request() as request:
                 self._request(sender, request, header, body)
             case messages.Cancel(id):
-                if worker := self.scheduler.worker_of(id):
-                    # It may be held for this very client.
-                    self._to_worker(worker, messages.Resume(id))
                 self._carry_out(self.scheduler.cancelled(id))
-            case messages.Hold(id) | messages.Resume(id) as message:
-                if worker := self.scheduler.worker_of(id):
-                    self._to_worker(worker, message)
+            case messages.Hold(id):
+                self._carry_out(self.scheduler.pauses.held(id, time.monotonic()))
+            case messages.Resume(id):
+                self._carry_out(self.scheduler.pauses.resumed(id, time.monotonic()))
             case messages.Attach():
                 self.peers.add(sender)
                 answer = messages.Moving() if self.closing else messages.Workforce(self.scheduler.workers)
@@ -208,7 +205,6 @@ class Dispatcher:
 
     def _request(self, peer: bytes, request: messages.Request, header: zmq.Frame, body: zmq.Frame) -> None:
         self.child.row.requests += 1
-        self.frames[request.id] = (header, body)
         arrival = plan.Arrival(
             id=request.id,
             peer=peer,
@@ -219,6 +215,8 @@ class Dispatcher:
             description=f"{request.method} {request.url}",
             depth=request.depth,
             parent=request.parent,
+            flight=request.flight,
+            payload=(header, body),
         )
         self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))
 
@@ -229,14 +227,12 @@ class Dispatcher:
         worker = peer.bytes
         message = messages.decode_from_worker(header.buffer)
         match message:
-            case (
-                messages.Answer(id=id) | messages.Chunk(id=id) | messages.End(id=id) | messages.Failure(id=id)
-            ):
-                self._pass_on(worker, id, header, data)
+            case messages.Failure(id=id, code="timeout"):
+                self._carry_out(self.scheduler.ran_out(worker, id, time.monotonic()))
+            case messages.Answer() | messages.Chunk() | messages.End() | messages.Failure():
+                self._pass_on(worker, message, header, data)
                 if _ends_answer(message):
-                    self._carry_out(self.scheduler.finished(worker, id, time.monotonic()))
-                    if not self.scheduler.is_open(id):
-                        self.frames.pop(id, None)
+                    self._carry_out(self.scheduler.finished(worker, message.id, time.monotonic()))
             case messages.Join():
                 self._join(worker, message)
             case messages.Leave():
@@ -249,14 +245,17 @@ class Dispatcher:
             case messages.WorkerLost():
                 self._process_lost(message)
 
-    def _pass_on(self, worker: bytes, id: str, header: zmq.Frame, data: zmq.Frame) -> None:
-        peer = self.scheduler.answering(worker, id)
-        if peer is None:
-            return
-        try:
-            self.front.send_multipart([peer, header, data], copy=False)
-        except zmq.ZMQError as unreachable:
-            self._http_gone(peer, unreachable)
+    def _pass_on(self, worker: bytes, part: messages.AnswerPart, header: zmq.Frame, data: zmq.Frame) -> None:
+        """As it came to whom it was for; to others that share it under their own id."""
+        for rider in self.scheduler.answering(worker, part.id):
+            peer, id = rider.arrival.peer, rider.arrival.id
+            told: zmq.Frame | bytes = header
+            if id != part.id:
+                told = messages.encode(messages.shared(part, id, time.monotonic() - rider.arrived_at))
+            try:
+                self.front.send_multipart([peer, told, data], copy=False)
+            except zmq.ZMQError as unreachable:
+                self._http_gone(peer, unreachable)
 
     def _join(self, worker: bytes, join: messages.Join) -> None:
         if join.protocol != messages.PROTOCOL:
@@ -299,7 +298,6 @@ class Dispatcher:
                 case plan.Fail():
                     self._fail(decision)
                 case plan.GiveBack(peer, id):
-                    self.frames.pop(id, None)
                     self._to_http(peer, messages.HandBack(id))
                 case plan.Retry(id, key, worker):
                     self.child.row.retries += 1
@@ -314,8 +312,10 @@ class Dispatcher:
                 case plan.Tripped(key, pause, message):
                     event = "project.suspended" if pause else "project.recovered"
                     self.child.happened(event, message, project=key, seconds=pause)
-                case plan.Forget(id):
-                    self.frames.pop(id, None)
+                case plan.Pause(worker, id):
+                    self._to_worker(worker, messages.Hold(id))
+                case plan.Continue(worker, id):
+                    self._to_worker(worker, messages.Resume(id))
                 case plan.Release(worker):
                     self._to_worker(worker, messages.Dismiss())
                 case plan.Load(worker, key, generation, unless, version):
@@ -338,22 +338,20 @@ class Dispatcher:
         assignment = messages.Assignment(
             decision.queued, decision.remaining, decision.attempt, decision.generation, decision.version
         )
-        header, body = self.frames[decision.id]
+        header, body = decision.payload
         try:
             self.back.send_multipart([decision.worker, messages.encode(assignment), header, body], copy=False)
         except zmq.ZMQError as unreachable:
             self._lost(decision.worker, f"it cannot be reached ({unreachable})", own_fault=False)
 
     def _fail(self, failure: plan.Fail) -> None:
-        header, _ = self.frames.pop(failure.id)
         told = messages.Failure(
             failure.id, failure.status, failure.code, failure.message, failure.retry_after
         )
         self._to_http(failure.peer, told)
         if failure.status == 504:
             self.child.row.timeouts += 1
-            project = messages.decode_request(header.buffer).project
-            self._tell("request.timeout", failure.message, failure.id, project)
+            self._tell("request.timeout", failure.message, failure.id, failure.key)
 
     def _tell(self, event: str, reason: str, id: str, project: str) -> None:
         self.child.happened(event, reason, request=id, project=project)
@@ -382,7 +380,7 @@ def _process_of(worker: bytes) -> bytes:
     return worker.rpartition(b":")[0]
 
 
-def _ends_answer(message: messages.FromWorker) -> bool:
+def _ends_answer(message: messages.AnswerPart) -> bool:
     if isinstance(message, messages.Answer):
         return message.last
     return isinstance(message, messages.End | messages.Failure)

@@ -8,17 +8,24 @@ a project would not let it; when others come it gives way until the lines are eq
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
+
+from qgsd.proxy.waits import Waits
 
 
-def displaced(lines: Mapping[str, Sequence[str]], own_length: int) -> str | None:
+def displaced(waits: Waits, own_length: int, may_go: Callable[[str], bool]) -> str | None:
     """The request that gives way to one whose own line has this length, None when the newcomer is refused.
 
-    >>> displaced({"flood": ["a", "b", "c"], "other": ["d"]}, own_length=1)
-    'c'
-    >>> displaced({"flood": ["a", "b", "c"]}, own_length=3) is None
+    >>> waits = Waits()
+    >>> for id in "abc": waits.add("flood", id)
+    >>> waits.add("other", "d")
+    >>> displaced(waits, 1, lambda id: True), displaced(waits, 1, lambda id: id != "c")
+    ('c', 'b')
+    >>> displaced(waits, 3, lambda id: True) is None
     True
     """
-    longest = max(lines.values(), key=len, default=())
+    key = next(waits.longest(), None)
     # One that gave way to a line as long as its own would only change places with it.
-    return longest[-1] if len(longest) > own_length + 1 else None
+    if key is None or waits.length(key) <= own_length + 1:
+        return None
+    return next((id for id in waits.youngest(key) if may_go(id)), None)

@@ -8,10 +8,11 @@ at most one request per worker. Charging worker seconds instead of turns has its
 from __future__ import annotations
 
 from qgsd.proxy import placement
-from qgsd.proxy.backlog import Backlog, Job
+from qgsd.proxy.backlog import Backlog
 from qgsd.proxy.bulkhead import Bulkhead
 from qgsd.proxy.decisions import Decision, Dispatch, Limits
 from qgsd.proxy.errands import Errands
+from qgsd.proxy.flights import Job
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Roster
 
@@ -40,6 +41,11 @@ class Matchmaker:
         """One more worker may be occupied with this key."""
         share = self.limits.share
         return self.bulkhead.admits(key, workers=self._roster.staying, share=share, now=now)
+
+    def may_begin(self, key: str, now: float) -> bool:
+        """A request of this key need not wait for others of its key, nor for a release."""
+        project = self._projects.get(key)
+        return self.admits(key, now) and not (project is not None and project.held)
 
     def _next_nested(self) -> tuple[Job, bytes] | None:
         """The next nested request and where: no warm worker is waited for, for it may be a parent."""
@@ -83,7 +89,7 @@ class Matchmaker:
     def _waits_for_warm(self, job: Job, project: Project, now: float) -> bool:
         if job.passed_at is None:
             job.passed_at = now
-            self._backlog.set_alarm(now + project.cold_seconds, job)
+            self._backlog.set_alarm(now + project.cold_seconds, job.id)
         if project.changing and job.only_warm:
             return True
         if project.changing or job.only_warm or job.generation != project.generation:
@@ -96,7 +102,7 @@ class Matchmaker:
 
     def _begin(self, job: Job, worker: bytes, now: float) -> list[Decision]:
         arrival = job.arrival
-        self._backlog.begin(job, worker)
+        self._backlog.begin(job, worker, now)
         project = self._projects.known(arrival.key)
         warm = job.generation in project.copies.get(worker, ())
         self._projects.asked(project, warm=warm)
@@ -105,11 +111,13 @@ class Matchmaker:
         if job.passed_at is not None:
             project.waited.add(now - job.passed_at, now)
         expected = project.service_seconds + (0.0 if warm else project.cold_seconds)
-        self._roster.begin_job(worker, arrival.id, arrival.key, arrival.depth, now, expected)
+        self._roster.begin_job(worker, job.id, arrival.key, arrival.depth, now, expected)
         self.bulkhead.began(arrival.key)
-        queued, remaining = now - job.arrived_at, max(0.0, job.deadline - now)
+        queued, remaining = now - job.first.arrived_at, max(0.0, job.deadline - now)
         version = project.version if job.generation == project.generation else ""
-        dispatch = Dispatch(worker, arrival.id, queued, remaining, job.attempt, job.generation, version)
+        dispatch = Dispatch(
+            worker, job.id, queued, remaining, job.attempt, job.generation, version, arrival.payload
+        )
         room = [] if warm else placement.room(worker, self._projects, self.limits.cache_size, now)
         return [*room, dispatch]
 

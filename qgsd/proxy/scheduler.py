@@ -5,21 +5,21 @@ Pure: events and the time go in, decisions come out. It knows no socket, no cloc
 and no message; the dispatcher carries its decisions out. Every request that arrived
 ends in exactly one of: its answer finished, `Fail`, `GiveBack`, or `Forget` (its client gone).
 
-Here is what happens to a request: refused, queued, begun, tried again, given up. Which one
-is next and where is the `matchmaker`'s to say; what workers load, and when a project changes,
-the `keeper`'s.
+Here is what happens to a request: queued, begun, tried again. Whether it is taken up at all is the
+`admission`'s to say, how it is given up that of `endings`; which one is next and where, the
+`matchmaker`'s; what workers load, and when a project changes, the `keeper`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qgsd.proxy.backlog import Backlog, Job
+from qgsd.proxy.admission import Admission
+from qgsd.proxy.backlog import Backlog
 from qgsd.proxy.breaker import Breakers
 from qgsd.proxy.decisions import (
     Arrival,
     Decision,
-    Fail,
     Forget,
     GiveBack,
     Limits,
@@ -30,8 +30,11 @@ from qgsd.proxy.decisions import (
     Retry,
     Tripped,
 )
+from qgsd.proxy.endings import Endings, no_worker
+from qgsd.proxy.flights import Job, Rider
 from qgsd.proxy.keeper import Keeper, Verb
 from qgsd.proxy.matchmaker import Matchmaker
+from qgsd.proxy.pauses import Pauses
 from qgsd.proxy.projects import Projects
 from qgsd.proxy.quarantine import Quarantine
 from qgsd.proxy.roster import Roster, Worker
@@ -55,13 +58,20 @@ class Scheduler:
         self._matchmaker = Matchmaker(
             self._backlog, self._roster, self._projects, self.keeper.errands, limits
         )
+        self.pauses = Pauses(self._backlog)
+        self._endings = Endings(self._backlog, self._roster, self._projects, self._breakers, self.pauses)
+        self._admission = Admission(
+            self._backlog, self._roster, self._matchmaker, self.quarantine, self._breakers, limits
+        )
         self.limit(limits)
+        # Requests that shared the answer of another one.
+        self.coalesced = 0
         self._workerless_since: float | None = now
         self._closing = False
 
     def limit(self, limits: Limits) -> None:
         """Other bounds from now on."""
-        self.limits = self.keeper.limits = self._matchmaker.limits = limits
+        self.limits = self.keeper.limits = self._matchmaker.limits = self._admission.limits = limits
         self.quarantine.size, self.quarantine.ttl = limits.quarantine_size, limits.quarantine_ttl
         self._breakers.timeouts, self._breakers.pause = limits.breaker_timeouts, limits.breaker_pause
 
@@ -69,7 +79,7 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
+        """Requests in the queue, those included that wait for the answer to another one."""
         return self._backlog.waiting
 
     @property
@@ -85,9 +95,14 @@ class Scheduler:
     def worker_names(self) -> list[bytes]:
         return self._roster.names()
 
+    @property
+    def at_work(self) -> bool:
+        """Some request has not ended."""
+        return bool(len(self._backlog))
+
     def worker_of(self, id: str) -> bytes | None:
         """The worker that runs the request, if one does."""
-        job = self._backlog.get(id)
+        job = self._backlog.job_of(id)
         return job.worker if job else None
 
     def is_open(self, id: str) -> bool:
@@ -105,82 +120,39 @@ class Scheduler:
     # Events of requests.
 
     def arrived(self, arrival: Arrival, now: float) -> list[Decision]:
-        if arrival.id in self._backlog:
+        if arrival.id in self._backlog or self._backlog.get(arrival.id):
             return []
         if self._closing:
             return [GiveBack(arrival.peer, arrival.id)]
         if arrival.depth > self.limits.nested_depth:
-            return self._looped(arrival)
+            return self._endings.looped(arrival, self.limits.nested_depth)
         self._matchmaker.bulkhead.asked(arrival.key, now)
-        if refusal := self._refusal(arrival, now):
-            return [refusal]
-        decisions = self._make_room(arrival, now)
-        deadline = now + arrival.timeout
-        self._backlog.add(Job(arrival, now, deadline, min(deadline, now + self.limits.queue_timeout)))
-        return decisions + self._match(now)
-
-    def _refusal(self, arrival: Arrival, now: float) -> Fail | None:
-        """Why a request is not even queued."""
-        peer, id = arrival.peer, arrival.id
         if self._hopeless(now):
-            return _no_worker(arrival)
-        if self.quarantine.blocks(arrival.fingerprint, now):
-            message = f"this request crashed QGIS before and is not run for a while ({arrival.fingerprint})"
-            return Fail(peer, id, 500, "quarantined", message)
-        if self._is_full_for(arrival, now) and self._backlog.displaced_by(arrival) is None:
-            return self._queue_full(arrival)
-        if wait := self._breakers.refuses(arrival.key, now):
-            message = f"'{arrival.key}' has not answered in time lately; try again in {wait:.0f} s"
-            return Fail(peer, id, 503, "project_unavailable", message, retry_after=wait)
-        return None
-
-    def _is_full_for(self, arrival: Arrival, now: float) -> bool:
-        return self.waiting >= self.limits.max_queue and not self._runs_at_once(arrival, now)
-
-    def _make_room(self, arrival: Arrival, now: float) -> list[Decision]:
-        """In a full queue another request has to go for this one."""
-        if not self._is_full_for(arrival, now):
-            return []
-        gone = self._backlog.displaced_by(arrival)
-        assert gone is not None, "it would have been refused"
-        refusal = self._queue_full(gone.arrival)
-        self._backlog.end(gone.arrival.id)
-        return [refusal]
-
-    def _queue_full(self, arrival: Arrival) -> Fail:
-        message = f"the queue is full ({self.waiting} requests wait); try again shortly"
-        return Fail(arrival.peer, arrival.id, 503, "queue_full", message)
+            return [no_worker(arrival)]
+        if refusal := self._admission.refusal(arrival, now):
+            return [refusal]
+        decisions: list[Decision] = [*self._admission.make_room(arrival, now)]
+        deadline = now + arrival.timeout
+        rider = Rider(arrival, now, deadline, min(deadline, now + self.limits.queue_timeout))
+        job = self._backlog.flight_for(arrival, now)
+        # In a full queue a place of its own, at an idle worker, is the only one there is.
+        if job is None or self._admission.beyond_the_queue(arrival, now):
+            self._backlog.add(rider)
+        else:
+            self.coalesced += 1
+            self._backlog.join(job, rider)
+        return decisions + self._match(now)
 
     def cancelled(self, id: str) -> list[Decision]:
         """The client has gone: a waiting request is dropped, a running one runs for nothing."""
-        if id not in self._backlog:
+        job = self._backlog.job_of(id)
+        if job is None:
             return []
-        self._backlog.end(id)
-        return [Forget(id)]
-
-    def _looped(self, arrival: Arrival) -> list[Decision]:
-        """It asks for itself: it and all that wait for it are answered 508 (RFC 5842), their workers run on.
-
-        All at once, or one of them would end first with an error of QGIS that tells nothing.
-        """
-        message = (
-            f"projects ask this server for maps of itself more than {self.limits.nested_depth} levels "
-            "deep: a loop"
-        )
-        decisions: list[Decision] = [Fail(arrival.peer, arrival.id, 508, "loop_detected", message)]
-        id = arrival.parent
-        while job := self._backlog.get(id):
-            decisions.append(Fail(job.arrival.peer, id, 508, "loop_detected", message))
-            self._backlog.end(id)
-            id = job.arrival.parent
-        return decisions
+        return [Forget(id), *self.pauses.left(job, id)]
 
     def peer_gone(self, peer: bytes) -> list[Decision]:
         """An http child has gone, with all its clients."""
-        ids = [job.arrival.id for job in self._backlog.all() if job.arrival.peer == peer]
-        for id in ids:
-            self._backlog.end(id)
-        return [Forget(id) for id in ids]
+        return [decision for id in self._backlog.requests_of(peer) for decision in self.cancelled(id)]
 
     # Events of workers.
 
@@ -209,13 +181,13 @@ class Scheduler:
             decisions += self._release(worker, now)
         return [*decisions, *self._match(now)]
 
-    def answering(self, worker: bytes, id: str) -> bytes | None:
-        """A piece of an answer came: where it goes, None when it is for nobody."""
+    def answering(self, worker: bytes, id: str) -> list[Rider]:
+        """A piece of an answer came: for whom it is, empty when nobody waits for it any more."""
         state, job = self._roster.get(worker), self._backlog.get(id)
         if state is None or job is None or state.job != id or job.worker != worker:
-            return None
-        job.started = True
-        return job.arrival.peer
+            return []
+        self._backlog.start(job)
+        return list(job.riders.values())
 
     def finished(self, worker: bytes, id: str, now: float) -> list[Decision]:
         state = self._roster.get(worker)
@@ -225,13 +197,24 @@ class Scheduler:
         decisions: list[Decision] = []
         if job is not None and job.worker == worker:
             decisions = self._served(job.arrival)
-            self._backlog.end(id)
+            self._backlog.end_all(job)
         if (project := self._projects.get(state.key)) and worker in project.copies:
             self._projects.measured_service(project, now - state.began_at, now, first=state.loaded)
         self._vacate(worker, state)
         if state.leaving:
             decisions += self._release(worker, now)
         # Also when it leaves: its key may have one worker more now.
+        return [*decisions, *self._match(now)]
+
+    def ran_out(self, worker: bytes, id: str, now: float) -> list[Decision]:
+        """The worker gave the request up at its deadline; those that came later have time left."""
+        state, job = self._roster.get(worker), self._backlog.get(id)
+        if state is None or state.job != id:
+            return []
+        self._vacate(worker, state)
+        decisions = self._release(worker, now) if state.leaving else []
+        if job is not None and job.worker == worker:
+            decisions += self._endings.ran_out(job, now)
         return [*decisions, *self._match(now)]
 
     def _served(self, arrival: Arrival) -> list[Decision]:
@@ -331,24 +314,20 @@ class Scheduler:
         decisions += self._release_old()
         if self._hopeless(now):
             for job in self._backlog.all_waiting():
-                decisions.append(_no_worker(job.arrival))
-                self._backlog.end(job.arrival.id)
+                decisions += self._endings.no_worker(job)
         return decisions
 
     def close(self) -> list[Decision]:
         """Take nothing new; what waits is given back, what runs may finish."""
         self._closing = True
-        waiting = [job.arrival for job in self._backlog.all_waiting()]
-        for arrival in waiting:
-            self._backlog.end(arrival.id)
-        return [GiveBack(arrival.peer, arrival.id) for arrival in waiting]
+        return [back for job in self._backlog.all_waiting() for back in self._endings.give_back(job)]
 
     # Inside.
 
     def _expire(self, now: float) -> list[Decision]:
         decisions: list[Decision] = []
-        for job in self._backlog.due(now):
-            decisions += self._overdue(job, now)
+        for job, rider in self._backlog.due(now):
+            decisions += self._endings.overdue(job, rider, now)
         return decisions
 
     def _match(self, now: float) -> list[Decision]:
@@ -383,54 +362,17 @@ class Scheduler:
             self._projects.forget_unused(project)
         return decisions
 
-    def _runs_at_once(self, arrival: Arrival, now: float) -> bool:
-        """An idle worker is there that what waits may not have, but this request may."""
-        allowed = bool(arrival.depth) or (
-            self._matchmaker.admits(arrival.key, now) and not self._is_held(arrival.key)
-        )
-        return self._roster.some_idle and self._roster.has_room(arrival.depth) and allowed
-
-    def _overdue(self, job: Job, now: float) -> list[Decision]:
-        arrival = job.arrival
-        if job.worker is None and now >= job.queue_deadline:
-            self._backlog.end(arrival.id)
-            if not len(self._roster):
-                return [_no_worker(arrival)]
-            if self._is_held(arrival.key):
-                return [_held(arrival)]
-            waited = f"no worker was free within {now - job.arrived_at:.1f} s"
-            return [Fail(arrival.peer, arrival.id, 504, "queue_timeout", waited)]
-        if now >= job.deadline:
-            self._backlog.end(arrival.id)
-            message = f"no complete answer within the deadline of {arrival.timeout:.3g} s"
-            return [Fail(arrival.peer, arrival.id, 504, "timeout", message), *self._trip(arrival.key, now)]
-        return []
-
-    def _trip(self, key: str, now: float) -> list[Decision]:
-        """A request of the key timed out while it ran; what waits behind it may have to give up too."""
-        pause = self._breakers.timed_out(key, now)
-        if not pause:
-            return []
-        message = f"'{key}' timed out again and again, its requests are refused for {pause:g} s"
-        decisions: list[Decision] = [Tripped(key, pause, message)]
-        for id in self._backlog.turns.waiting(key):
-            peer = self._backlog[id].arrival.peer
-            decisions.append(Fail(peer, id, 503, "project_unavailable", message, retry_after=pause))
-            self._backlog.end(id)
-        return decisions
-
     def _after_loss(
         self, job: Job, worker: bytes, now: float, reason: str, own_fault: bool
     ) -> list[Decision]:
         arrival = job.arrival
         mark = arrival.fingerprint
         if own_fault and self.quarantine.killed(mark, arrival.key, arrival.description, reason, now):
-            self._backlog.end(arrival.id)
             message = (
                 f"QGIS crashed twice on this request and will not run it again for a while ({mark}): {reason}"
             )
-            failed = Fail(arrival.peer, arrival.id, 500, "quarantined", message)
-            return [Quarantined(arrival.id, mark, arrival.key, reason), failed, *self._match(now)]
+            failed = self._endings.fail(job, 500, "quarantined", message)
+            return [Quarantined(arrival.id, mark, arrival.key, reason), *failed, *self._match(now)]
         return self._retry_or_fail(
             job, worker, now, reason, MAX_ATTEMPTS if own_fault else MAX_UNLUCKY_ATTEMPTS
         )
@@ -438,21 +380,14 @@ class Scheduler:
     def _retry_or_fail(
         self, job: Job, worker: bytes, now: float, reason: str, attempts: int
     ) -> list[Decision]:
-        arrival = job.arrival
-        repeatable = arrival.idempotent and not job.started
+        repeatable = job.arrival.idempotent and not job.started
         if repeatable and self._closing:
-            self._backlog.end(arrival.id)
-            return [GiveBack(arrival.peer, arrival.id)]
+            return self._endings.give_back(job)
         if not repeatable or job.attempt >= attempts:
-            self._backlog.end(arrival.id)
             message = f"QGIS failed on this request: {reason}"
-            return [Fail(arrival.peer, arrival.id, 500, "worker_lost", message), *self._match(now)]
+            return [*self._endings.fail(job, 500, "worker_lost", message), *self._match(now)]
         self._backlog.put_back(job)
-        return [Retry(arrival.id, arrival.key, worker), *self._match(now)]
-
-    def _is_held(self, key: str) -> bool:
-        project = self._projects.get(key)
-        return project is not None and project.held
+        return [Retry(job.id, job.arrival.key, worker), *self._match(now)]
 
     def _release(self, worker: bytes, now: float) -> list[Decision]:
         self._roster.remove(worker)
@@ -466,13 +401,3 @@ class Scheduler:
     def _hopeless(self, now: float) -> bool:
         since = self._workerless_since
         return not len(self._roster) and since is not None and now - since >= self.limits.worker_grace
-
-
-def _no_worker(arrival: Arrival) -> Fail:
-    message = "no worker is there to run this request; try again shortly"
-    return Fail(arrival.peer, arrival.id, 503, "no_worker", message)
-
-
-def _held(arrival: Arrival) -> Fail:
-    message = f"'{arrival.key}' is being replaced; try again shortly"
-    return Fail(arrival.peer, arrival.id, 503, "project_on_hold", message, retry_after=10.0)

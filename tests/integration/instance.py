@@ -254,7 +254,9 @@ class Crowd:
         self.bad: list[str] = []
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self.threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
+        self.threads = [
+            threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(clients)
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -284,12 +286,14 @@ class Crowd:
         goal = self.good + more
         wait_for(f"{more} more answers", lambda: self.good >= goal or self.bad, 60)
 
-    def _ask(self) -> None:
+    def _ask(self, number: int) -> None:
+        # By a header of its own, so that no client gets what another one's request has caused.
+        own = {"X-Client": str(number)}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                connection.request("GET", self.target)
+                connection.request("GET", self.target, headers=own)
                 response = connection.getresponse()
                 body = response.read()
                 self._judge(response.status, body, time.monotonic() - began)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import socket
 import threading
@@ -18,11 +19,13 @@ from tests.waiting import wait_for
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 TILE = ows_path(**GET_MAP)
+_serial = itertools.count()
 Launch = Callable[..., Instance]
 
 
 def sleep_path(seconds: float, project: str = "world") -> str:
-    return ows_path(project, SERVICE="PROBE", REQUEST="sleep", VALUE=str(seconds))
+    """Each is another one, so that none shares the answer of another."""
+    return ows_path(project, SERVICE="PROBE", REQUEST="sleep", VALUE=str(seconds), N=str(next(_serial)))
 
 
 class Asking:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from qgsd.proxy.decisions import Arrival, Decision, Fail, Limits
 from qgsd.proxy.displacement import displaced
 from qgsd.proxy.scheduler import Scheduler
+from qgsd.proxy.waits import Waits
 
 MAX = 8
 LIMITS = Limits(max_queue=MAX, queue_timeout=60, worker_grace=60)
@@ -52,8 +53,11 @@ def test_a_nested_request_takes_a_place_as_well() -> None:
     st.dictionaries(st.text("abc", min_size=1, max_size=2), st.integers(1, 9), max_size=6), st.integers(0, 9)
 )
 def test_lines_only_become_more_equal(lengths: dict[str, int], own: int) -> None:
-    lines = {key: [f"{key}-{n}" for n in range(length)] for key, length in lengths.items()}
-    gone = displaced(lines, own)
+    waits = Waits()
+    for key, length in lengths.items():
+        for number in range(length):
+            waits.add(key, f"{key}-{number}")
+    gone = displaced(waits, own, lambda id: True)
     longest = max(lengths.values(), default=0)
     if gone is None:
         assert longest <= own + 1

@@ -25,12 +25,14 @@ from hypothesis.stateful import (
 
 from qgsd.proxy.decisions import (
     Arrival,
+    Continue,
     Decision,
     Dispatch,
     Fail,
     Forget,
     GiveBack,
     Limits,
+    Pause,
     Quarantined,
     Release,
     Retry,
@@ -42,15 +44,48 @@ QUEUE_TIMEOUT, GRACE = 10.0, 5.0
 
 
 @dataclasses.dataclass
+class Work:
+    """What is done once, for the open requests `riders`, the first of them first."""
+
+    id: str
+    riders: dict[str, Known] = dataclasses.field(default_factory=dict)
+    attempts: int = 0
+    began: float = 0.0
+    started: bool = False
+    worker: bytes | None = None
+
+
+@dataclasses.dataclass
 class Known:
     """What the model knows of a request."""
 
     arrival: Arrival
     at: float
-    attempts: int = 0
-    started: bool = False
-    worker: bytes | None = None
+    work: Work
     ends: int = 0
+    held_at: float | None = None
+    held_for: float = 0.0
+
+    @property
+    def attempts(self) -> int:
+        return self.work.attempts
+
+    @property
+    def started(self) -> bool:
+        return self.work.started
+
+    @property
+    def worker(self) -> bytes | None:
+        return self.work.worker
+
+    @property
+    def is_first(self) -> bool:
+        return next(iter(self.work.riders.values()), None) is self
+
+    def is_left_behind(self, now: float) -> bool:
+        """It holds up others, and has for five seconds in all."""
+        others = any(one.held_at is None for one in self.work.riders.values())
+        return others and self.held_at is not None and self.held_for + now - self.held_at >= 4.999
 
     @property
     def deadline(self) -> float:
@@ -69,6 +104,9 @@ class Model:
 
     now: float = 0.0
     known: dict[str, Known] = dataclasses.field(default_factory=dict)
+    works: dict[str, Work] = dataclasses.field(default_factory=dict)
+    flights: dict[str, Work] = dataclasses.field(default_factory=dict)
+    slack: float = 0.0
     running: dict[bytes, str] = dataclasses.field(default_factory=dict)
     idle: set[bytes] = dataclasses.field(default_factory=set)
     leaving: set[bytes] = dataclasses.field(default_factory=set)
@@ -85,7 +123,12 @@ class Model:
         return self.idle | set(self.running)
 
     def waiting(self) -> set[str]:
-        return {id for id, one in self.known.items() if not one.ends and one.worker is None}
+        """No worker runs it; what rides on what runs for another one waits until the answer begins."""
+        return {
+            id
+            for id, one in self.known.items()
+            if not one.ends and (one.worker is None or not (one.started or one.is_first))
+        }
 
     def open(self, id: str) -> Known:
         one = self.known[id]
@@ -102,13 +145,14 @@ class Model:
                     self.fail(decision)
                 case GiveBack(peer, id):
                     assert self.closed
-                    assert self.open(id).worker is None or self.lost == (self.open(id).worker, id)
+                    one = self.open(id)
+                    assert one.worker is None or self.lost == (one.worker, one.work.id)
                     assert not self.open(id).started
                     assert self.end(id) == peer
                 case Forget(id):
                     self.end(id)
                 case Retry(id, key, worker):
-                    self.retry(self.open(id), key, worker)
+                    self.retry(self.works[id], key, worker)
                 case Release(worker):
                     assert worker not in self.running, "released while it works"
                     assert worker in self.leaving or worker not in self.idle, "released without asking"
@@ -121,35 +165,41 @@ class Model:
                     (self.tripped.add if pause else self.tripped.discard)(key)
 
     def dispatch(self, sent: Dispatch) -> None:
-        one = self.open(sent.id)
-        assert one.worker is None, "it is at a worker already"
+        work = self.works[sent.id]
+        riders = list(work.riders.values())
+        assert riders, "nobody waits for it"
+        assert work.worker is None, "it is at a worker already"
         assert sent.worker in self.idle, "that worker has gone, goes, or has a request"
         assert not self.closed, "a request was begun while closing"
-        assert one.due > self.now, "a request that is over its time was begun"
-        assert (sent.queued, sent.remaining) == (self.now - one.at, one.deadline - self.now)
-        one.attempts += 1
-        assert sent.attempt == one.attempts <= MAX_UNLUCKY_ATTEMPTS
+        assert all(one.due > self.now for one in riders), "a request that is over its time was begun"
+        assert sent.queued == self.now - riders[0].at
+        assert sent.remaining == max(one.deadline for one in riders) - self.now
+        work.attempts += 1
+        assert sent.attempt == work.attempts <= MAX_UNLUCKY_ATTEMPTS
         assert self.kills[sent.id] < MAX_ATTEMPTS, "a request that had killed twice was run again"
-        one.worker = sent.worker
+        work.worker, work.began = sent.worker, self.now
         self.idle.remove(sent.worker)
         self.running[sent.worker] = sent.id
 
-    def retry(self, one: Known, key: str, worker: bytes) -> None:
-        assert self.lost == (worker, one.arrival.id), "its worker was not lost"
-        assert one.arrival.key == key
-        assert one.arrival.idempotent, "a write was tried again"
-        assert not one.started, "half an answer was begun anew"
+    def retry(self, work: Work, key: str, worker: bytes) -> None:
+        arrival = self.known[work.id].arrival
+        assert work.riders, "nobody waits for it"
+        assert self.lost == (worker, work.id), "its worker was not lost"
+        assert arrival.key == key
+        assert arrival.idempotent, "a write was tried again"
+        assert not work.started, "half an answer was begun anew"
         assert not self.closed
-        one.worker = None
+        work.worker = None
 
     def fail(self, failure: Fail) -> None:
         one = self.open(failure.id)
         reasons = {
             "no_worker": (503, self.is_hopeless(one)),
-            "queue_full": (503, not one.attempts),
+            "queue_full": (503, not one.attempts or not one.is_first),
+            "too_slow": (503, one.is_left_behind(self.now)),
             "queue_timeout": (504, one.worker is None and self.now >= one.due),
-            "timeout": (504, one.worker is not None and self.now >= one.deadline),
-            "worker_lost": (500, self.lost == (one.worker, failure.id)),
+            "timeout": (504, one.worker is not None and self.now + self.slack >= one.deadline),
+            "worker_lost": (500, self.lost == (one.worker, one.work.id)),
             "quarantined": (500, one.arrival.fingerprint in self.poisonous),
             "project_unavailable": (503, one.arrival.key in self.tripped),
         }
@@ -166,7 +216,15 @@ class Model:
     def end(self, id: str) -> bytes:
         one = self.open(id)
         one.ends += 1
+        del one.work.riders[id]
         return one.arrival.peer
+
+    def joinable(self, arrival: Arrival) -> Work | None:
+        """What this request may share."""
+        work = self.flights.get(arrival.flight)
+        if not arrival.flight or work is None or not work.riders or work.started:
+            return None
+        return work if work.worker is None or self.now - work.began <= arrival.timeout / 2 else None
 
     def remove(self, worker: bytes) -> None:
         self.idle.discard(worker)
@@ -201,23 +259,46 @@ class History(RuleBasedStateMachine):
         timeout=st.sampled_from([0.0, 0.5]) | st.floats(1.0, 30.0),
         depth=st.sampled_from([0, 0, 0, 1, 2]),
         print=st.integers(0, 3),
+        shared=st.booleans(),
     )
-    def arrive(self, key: str, idempotent: bool, timeout: float, depth: int, print: int) -> str:
+    def arrive(self, key: str, idempotent: bool, timeout: float, depth: int, print: int, shared: bool) -> str:
         self.serial += 1
         id, peer = f"r{self.serial}", b"http%d" % (self.serial % 2)
-        arrival = Arrival(id, peer, key, idempotent, timeout, f"{key}{print}", depth=depth)
+        flight = f"{key}{print}" if shared and idempotent and not depth else ""
+        arrival = Arrival(id, peer, key, idempotent, timeout, f"{key}{print}", depth=depth, flight=flight)
         before = len(self.model.waiting())
-        self.model.known[id] = Known(arrival, self.model.now)
+        work, joined = self.model.joinable(arrival), self.scheduler.coalesced
         decisions = self.scheduler.arrived(arrival, self.model.now)
+        work = None if before >= self.limits.max_queue and self.scheduler.coalesced == joined else work
+        self._board(Known(arrival, self.model.now, Work(id)), work, self.scheduler.coalesced - joined)
         self.model.take(decisions)
         assert len(self.model.waiting()) <= max(before, self.limits.max_queue), "the queue is not bounded"
         refused = any(isinstance(one, Fail) and (one.id, one.code) == (id, "queue_full") for one in decisions)
         assert not refused or before >= self.limits.max_queue
         return id
 
+    def _board(self, one: Known, work: Work | None, joined: int) -> None:
+        """The request has a work of its own, or it has joined that one."""
+        id, model = one.arrival.id, self.model
+        assert not joined or work is not None, "it joined what it must not"
+        if joined and work is not None:
+            model.seen["joined"] += 1
+            one.work = work
+        elif one.arrival.flight and self.scheduler.is_open(id):
+            gone = work is not None and not self.scheduler.is_open(next(iter(work.riders)))
+            assert work is None or gone, "it did not join what it might have"
+        if not joined:
+            model.works[id] = one.work
+            if one.arrival.flight and self.scheduler.is_open(id):
+                model.flights[one.arrival.flight] = one.work
+        one.work.riders[id] = one
+        model.known[id] = one
+
     @rule(target=requests, keys=st.lists(st.sampled_from("ab"), min_size=2, max_size=5))
     def arrive_together(self, keys: list[str]) -> object:
-        return multiple(*[self.arrive(key, True, 20.0, 0, place) for place, key in enumerate(keys)])
+        return multiple(
+            *[self.arrive(key, True, 20.0, 0, place // 2, True) for place, key in enumerate(keys)]
+        )
 
     @rule(id=requests)
     def arrive_twice(self, id: str) -> None:
@@ -251,30 +332,83 @@ class History(RuleBasedStateMachine):
     def answer(self, worker: bytes) -> None:
         id = self.model.running.get(worker)
         if id is None:
-            assert self.scheduler.answering(worker, "r1") is None
+            assert self.scheduler.answering(worker, "r1") == []
             return
-        one = self.model.known[id]
-        assert self.scheduler.answering(worker, id) == (None if one.ends else one.arrival.peer)
-        one.started = one.started or not one.ends
+        work = self.model.works[id]
+        told = {rider.arrival.id: rider.arrival.peer for rider in self.scheduler.answering(worker, id)}
+        expected = {} if work.worker != worker else work.riders
+        assert told == {id: one.arrival.peer for id, one in expected.items()}
+        work.started = work.started or bool(expected)
+
+    def _idle_again(self, worker: bytes) -> None:
+        if worker not in self.model.leaving:
+            self.model.idle.add(worker)
 
     @rule(worker=workers)
     def finish(self, worker: bytes) -> None:
-        id = self.model.running.pop(worker, None)
+        model = self.model
+        id = model.running.pop(worker, None)
         if id is None:
-            assert self.scheduler.finished(worker, "r1", self.model.now) == []
+            assert self.scheduler.finished(worker, "r1", model.now) == []
             return
-        if not self.model.known[id].ends:
-            self.model.end(id)
-            self.model.kills[self.model.known[id].arrival.fingerprint] *= 0
-        if worker not in self.model.leaving:
-            self.model.idle.add(worker)
-        self.model.take(self.scheduler.finished(worker, id, self.model.now))
+        work = model.works[id]
+        if work.riders and work.worker == worker:
+            model.kills[model.known[id].arrival.fingerprint] *= 0
+            for rider in list(work.riders):
+                model.end(rider)
+        self._idle_again(worker)
+        model.take(self.scheduler.finished(worker, id, model.now))
+
+    @rule(worker=workers, late=st.booleans())
+    def run_out(self, worker: bytes, late: bool) -> None:
+        """The worker gives a request up, at its deadline or a little before."""
+        model = self.model
+        id = model.running.get(worker)
+        if id is None or model.works[id].started or model.closed:
+            return
+        work = model.works[id]
+        del model.running[worker]
+        if late and work.riders:
+            model.now = max(model.now, max(one.deadline for one in work.riders.values()) - 0.2)
+        self._idle_again(worker)
+        late_ones = {id for id, one in work.riders.items() if one.deadline <= model.now + 0.25}
+        model.slack = 0.25
+        decisions = self.scheduler.ran_out(worker, id, model.now)
+        told = {one.id for one in decisions if isinstance(one, Fail) and one.code == "timeout"}
+        assert late_ones <= told
+        for one in [one for one in decisions if isinstance(one, Fail) and one.id in late_ones]:
+            model.take([one])
+            decisions.remove(one)
+        work.worker = None
+        model.take(decisions)
+        model.slack = 0.0
+
+    @rule(id=requests, seconds=st.floats(0.0, 6.0))
+    def hold(self, id: str, seconds: float) -> None:
+        one, model = self.model.known[id], self.model
+        if one.ends or not one.started or one.held_at is not None:
+            assert one.ends or one.started or one.worker or self.scheduler.pauses.held(id, model.now) == []
+            return
+        one.held_at = model.now
+        assert self.scheduler.pauses.held(id, model.now) == [Pause(one.worker, one.work.id)]
+        model.now += seconds
+        self.tick()
+
+    @rule(id=requests)
+    def resume(self, id: str) -> None:
+        one, model = self.model.known[id], self.model
+        if one.ends or one.held_at is None:
+            return
+        one.held_for, one.held_at = one.held_for + model.now - one.held_at, None
+        free = all(other.held_at is None for other in one.work.riders.values())
+        goes_on = [Continue(one.worker, one.work.id)] if free else []
+        assert self.scheduler.pauses.resumed(id, model.now) == goes_on
 
     @rule(worker=consumes(workers), own_fault=st.booleans())
     def lose(self, worker: bytes, own_fault: bool) -> None:
         model = self.model
         id = model.running.get(worker)
-        if id is not None and not model.known[id].ends:
+        if id is not None and model.works[id].riders and model.works[id].worker == worker:
             model.lost = worker, id
             for mark in (id, model.known[id].arrival.fingerprint):
                 model.kills[mark] += own_fault
@@ -287,7 +421,10 @@ class History(RuleBasedStateMachine):
     def cancel(self, id: str, sure: bool) -> None:
         if not sure:
             return
-        expected = [] if self.model.known[id].ends else [Forget(id)]
+        one = self.model.known[id]
+        held = {other for other, its in one.work.riders.items() if its.held_at is not None}
+        goes_on = [Continue(one.worker, one.work.id)] if held == {id} else []
+        expected = [] if one.ends else [Forget(id), *goes_on]
         decisions = self.scheduler.cancelled(id)
         assert decisions == expected
         self.model.take(decisions)
@@ -313,6 +450,8 @@ class History(RuleBasedStateMachine):
         assert all(when > model.now for when in due), "something due was left undone"
         alarm = self.scheduler.next_alarm()
         assert alarm is None or alarm > model.now, "the alarm would ring for nothing"
+        late = [one for one in model.known.values() if not one.ends and one.is_left_behind(model.now - 0.01)]
+        assert not late, "one holds up the others for ever"
         assert not due or (alarm is not None and alarm <= min(due)), "the alarm would ring too late"
 
     @rule(queue=st.integers(1, 6))
@@ -325,7 +464,7 @@ class History(RuleBasedStateMachine):
         if sure and really:
             self.model.closed = True
             self.model.take(self.scheduler.close())
-            assert self.model.waiting() == set()
+            assert all(self.model.known[id].worker for id in self.model.waiting())
 
     @invariant()
     def the_scheduler_knows_what_the_model_knows(self) -> None:
@@ -384,6 +523,8 @@ def remains(scheduler: Scheduler) -> dict[str, object]:
         for name, value in vars(scheduler._backlog).items()
         if isinstance(value, dict | list | set | int)
     }
+    del held["coalesced"]
+    held["waits"], held["of_length"] = scheduler._backlog._waits._lines, scheduler._backlog._waits._of_length
     held["turns"], held["nested"] = scheduler._backlog.turns.lines, scheduler._backlog.nested.lines
     held["occupied"] = scheduler._matchmaker.bulkhead._occupied
     held["_depths"] = {depth: count for depth, count in scheduler._roster._depths.items() if count}
@@ -400,5 +541,6 @@ def test_any_history_keeps_the_promises() -> None:
     common = {
         "Dispatch", "Retry", "Release", "Forget", "GiveBack", "Tripped", "Reinforce",
         "no_worker", "queue_full", "queue_timeout", "timeout", "worker_lost", "project_unavailable",
+        "joined",
     }  # fmt: skip
     assert common - set(History.total) == set(), "these never happened: the histories are too tame"

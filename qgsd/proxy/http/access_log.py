@@ -48,10 +48,11 @@ def line(handler: RequestHandler, now: float) -> str:
 def _details(handler: ServiceHandler) -> str:
     timing: Timing = handler.details.get("timing") or Timing()
     worker = _quoted(handler.details.get("worker", "-"))
+    shared = " shared" if timing.shared else ""
     failure = f" error={_quoted(handler.failure)}" if handler.failure else ""
     return (
         f" queue={timing.queue:.3f} load={timing.load:.3f} render={timing.render:.3f}"
-        f" worker={worker} id={handler.request_id}{failure}"
+        f" worker={worker} id={handler.request_id}{shared}{failure}"
     )
 
 

@@ -67,9 +67,8 @@ class ServiceHandler(RequestHandler):
     def set_timing(self, timing: Timing) -> None:
         """Say where the time went, in milliseconds (W3C Server-Timing)."""
         entries = (("queue", timing.queue), ("load", timing.load), ("render", timing.render))
-        self.set_header(
-            "Server-Timing", ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in entries)
-        )
+        told = ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in entries)
+        self.set_header("Server-Timing", told + (", shared;dur=0" if timing.shared else ""))
 
     def compute_etag(self) -> None:
         """None: what QGIS answers goes out as it is."""

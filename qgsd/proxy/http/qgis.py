@@ -15,6 +15,7 @@ from qgsd.location import LocationError
 from qgsd.proxy import ows
 from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.errors import HttpError
+from qgsd.proxy.http.flight import flight
 from qgsd.proxy.http.handlers import ServiceHandler
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
@@ -53,13 +54,15 @@ class QgisHandler(ServiceHandler):
         project, address = self._project(wanted), self._address()
         origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
         self.details.update(project=project, service=wanted.service, operation=wanted.operation)
+        url, headers = address.url(self.request.uri or "/"), self._headers_for_qgis(address)
+        shareable = self.settings_now.server.single_flight and wanted.idempotent and not body
         request = messages.Request(
             id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
             project=project,
             # HTTP has the answer to HEAD be that to GET without its body; QGIS answers HEAD otherwise.
             method="GET" if method == "HEAD" else method,
-            url=address.url(self.request.uri or "/"),
-            headers=self._headers_for_qgis(address),
+            url=url,
+            headers=headers,
             service=wanted.service,
             operation=wanted.operation,
             idempotent=wanted.idempotent,
@@ -67,6 +70,7 @@ class QgisHandler(ServiceHandler):
             fingerprint=self._fingerprint(body),
             depth=origin.depth,
             parent=origin.parent,
+            flight=flight(project, url, headers) if shareable and method in ("GET", "HEAD") else "",
         )
         limits = self.settings_now.server
         bounds = Bounds(limits.spool_memory, limits.spool_file)
@@ -132,7 +136,9 @@ class QgisHandler(ServiceHandler):
         self.set_status(answer.status)
         seen = HTTPHeaders()
         for name, value in answer.headers:
-            if name.lower() not in _OURS:
+            # A plugin may have repeated the id of the request that it was made for.
+            foreign = answer.timing.shared and name.lower() == "x-request-id"
+            if name.lower() not in _OURS and not foreign:
                 seen.add(name, value)
         for name in seen:
             self.clear_header(name)
