@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test lint chaos soak format clean
+.PHONY: help setup run test lint chaos soak bench bench-quick format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,14 @@ chaos: .venv/.ready ## the chaos suite in its long form, about a quarter of an h
 soak: .venv/.ready ## steady load with faults for SOAK_SECONDS (1800): nothing may grow
 	@scripts/setup-test
 	@SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(BIN)/pytest tests/soak
+
+bench: .venv/.ready ## side by side with FastCGI and py-qgis-server, about a quarter of an hour
+	@scripts/setup-bench
+	@$(BIN)/python -m bench --json .bench/last.json --chart .bench/last.svg
+
+bench-quick: .venv/.ready ## the same in three minutes: one short round
+	@scripts/setup-bench
+	@$(BIN)/python -m bench --quick
 
 format: .venv/.ready ## put all code into the common form
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

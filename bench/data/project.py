@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the projects that are served. Runs under the system's Python, which has PyQGIS.
+
+world.qgs   three layers: countries and counties by categories, places with labels; all by WMS and WFS
+heavy.qgs   the same, under a name of its own: the tenant whose requests take long
+many/pNNN.qgs   a hundred of them
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from qgis.core import (
+    QgsApplication,
+    QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
+    QgsFillSymbol,
+    QgsMarkerSymbol,
+    QgsPalLayerSettings,
+    QgsProject,
+    QgsRendererCategory,
+    QgsSingleSymbolRenderer,
+    QgsTextBufferSettings,
+    QgsTextFormat,
+    QgsVectorLayer,
+    QgsVectorLayerSimpleLabeling,
+)
+from qgis.PyQt.QtGui import QColor, QFont
+
+MANY = 100
+_COLOURS = ("#e8dcc8", "#d9e3c5", "#f0e2b6", "#d5dde8", "#e6d0d0", "#cfe3df", "#e3d5ea")
+
+
+def build(package: Path, folder: Path) -> None:
+    application = QgsApplication([], False)
+    application.initQgis()
+    project = QgsProject.instance()
+    project.setCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
+    project.setTitle("The benchmark's world")
+    layers = [
+        _areas(package, "countries", "id"),
+        _areas(package, "counties", "id"),
+        _places(package),
+    ]
+    project.addMapLayers(layers)
+    project.writeEntry("WFSLayers", "/", [layer.id() for layer in layers])
+    for layer in layers:
+        project.writeEntry("WFSLayersPrecision", "/" + layer.id(), 6)
+    world = folder / "world.qgs"
+    if not project.write(str(world)):
+        raise SystemExit(f"{world} cannot be written: {project.error()}")
+    shutil.copy(world, folder / "heavy.qgs")
+    (folder / "many").mkdir(exist_ok=True)
+    # The paths of layers are relative.
+    text = world.read_text().replace(f"./{package.name}", f"../{package.name}")
+    for number in range(MANY):
+        (folder / "many" / f"p{number:03}.qgs").write_text(text)
+
+
+def _layer(package: Path, name: str) -> QgsVectorLayer:
+    layer = QgsVectorLayer(f"{package}|layername={name}", name, "ogr")
+    if not layer.isValid():
+        raise SystemExit(f"{package} has no layer {name}")
+    return layer
+
+
+def _areas(package: Path, name: str, field: str) -> QgsVectorLayer:
+    """Coloured by the last digit of a number, as a map of areas is."""
+    layer = _layer(package, name)
+    categories = []
+    for digit in range(10):
+        colour = QColor(_COLOURS[digit % len(_COLOURS)]).darker(100 + digit)
+        symbol = QgsFillSymbol.createSimple(
+            {"color": colour.name(), "outline_color": "#9a8f80", "outline_width": "0.15"}
+        )
+        categories.append(QgsRendererCategory(str(digit), symbol, f"{name} {digit}"))
+    layer.setRenderer(QgsCategorizedSymbolRenderer(f'right("{field}", 1)', categories))
+    _label(layer, 9, "#4a4a4a")
+    return layer
+
+
+def _places(package: Path) -> QgsVectorLayer:
+    layer = _layer(package, "places")
+    symbol = QgsMarkerSymbol.createSimple(
+        {"name": "circle", "color": "#a0392b", "size": "1.2", "outline_style": "no"}
+    )
+    layer.setRenderer(QgsSingleSymbolRenderer(symbol))
+    _label(layer, 7, "#603028")
+    return layer
+
+
+def _label(layer: QgsVectorLayer, size: int, colour: str) -> None:
+    """Labels in a named style: drawn where a request asks for `labelled`, not in tiles."""
+    layer.styleManager().addStyleFromLayer("labelled")
+    layer.styleManager().setCurrentStyle("labelled")
+    text = QgsTextFormat()
+    text.setFont(QFont("DejaVu Sans"))
+    text.setSize(size)
+    text.setColor(QColor(colour))
+    buffer = QgsTextBufferSettings()
+    buffer.setEnabled(True)
+    buffer.setSize(0.7)
+    text.setBuffer(buffer)
+    settings = QgsPalLayerSettings()
+    settings.fieldName = "name"
+    settings.setFormat(text)
+    layer.setLabeling(QgsVectorLayerSimpleLabeling(settings))
+    layer.setLabelsEnabled(True)
+    layer.styleManager().setCurrentStyle("default")

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The chart for the documentation: how much better qgsd is, on a scale of powers of ten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.report.record import Record
+from bench.report.table import OURS
+
+
+def draw(record: Record, path: Path) -> None:
+    """Write an SVG file: a group of bars a figure, a bar a rival, 1 where both are alike."""
+    import pygal
+    from pygal.style import CleanStyle
+
+    rivals = [name for name in record.servers() if name != OURS]
+    rows = [row for row in record.rows.values() if any(row.ratio(OURS, name) for name in rivals)]
+    chart = pygal.HorizontalBar(
+        style=CleanStyle, logarithmic=True, js=[], width=900, height=80 + 34 * len(rows),
+        title="How many times better qgsd is (1: alike)", legend_at_bottom=True, print_values=True,
+        value_formatter=lambda value: f"{value:.2g}", truncate_label=60, disable_xml_declaration=True,
+    )  # fmt: skip
+    # Bars are stacked from below.
+    chart.x_labels = [f"{row.title}: {row.figure.key.replace('_', ' ')}" for row in reversed(rows)]
+    for name in rivals:
+        chart.add(f"against {name}", [row.ratio(OURS, name) for row in reversed(rows)])
+    chart.render_to_file(str(path))

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The table for people, in Markdown."""
+
+from __future__ import annotations
+
+from bench.report.record import Record, Row
+
+OURS = "qgsd"
+
+
+def markdown(record: Record) -> str:
+    servers = record.servers()
+    others = [name for name in servers if name != OURS]
+    head = ["work", *servers, *(f"qgsd / {name}" for name in others)]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for row in record.rows.values():
+        title = f"{row.title}: {row.figure.key.replace('_', ' ')}, {row.figure.unit}"
+        values = [_value(record, row, name) for name in servers]
+        lines.append(_line([title, *values, *(_ratio(row, name) for name in others)]))
+    return "\n".join([*lines, *_troubles(record)])
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _value(record: Record, row: Row, server: str) -> str:
+    value = row.median(server)
+    if value is None:
+        return "–"
+    failed, answers = record.failed[row.workload, server]
+    return f"{value:.4g}" + (f" ({failed} of {answers} wrong)" if failed else "")
+
+
+def _ratio(row: Row, other: str) -> str:
+    """How much better; for times the inverse, so that more than 1 always means that qgsd is ahead."""
+    ratio = row.ratio(OURS, other)
+    return "–" if ratio is None else f"{ratio:.3g}"
+
+
+def _troubles(record: Record) -> list[str]:
+    told = [f"- {workload}: {server}: {why}" for (workload, server), why in record.lacking.items()]
+    for (workload, server), wrong in record.wrong.items():
+        told += [f"- {workload}: {server}: {why}" for why in wrong[:2]]
+    return ["", *told] if told else []

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Conducts a run: starts the servers, goes through workloads in rounds, in each of them asks one server after
+the other, so that whatever else the machine does meets them all alike."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+from bench.report.record import Record
+from bench.servers import known as servers_known
+from bench.servers.base import Server, ServerFailed, Setting
+from bench.servers.in_process import InProcess
+from bench.workloads import requests
+from bench.workloads.base import Alone, AnyServer, Measured, Workload
+
+Say = Callable[[str], None]
+
+
+class Run:
+    """`pace` scales the time of each measurement; `say` tells progress to a person."""
+
+    def __init__(self, root: Path, servers: list[str], rounds: int, pace: float, say: Say) -> None:
+        self.root = root
+        self.servers = servers
+        self.rounds = rounds
+        self.pace = pace
+        self.say = say
+        self.record = Record()
+
+    def go(self, workloads: list[Workload | Alone]) -> Record:
+        with tempfile.TemporaryDirectory(prefix="qgsd-bench-") as folder:
+            # nginx, started as root, changes to a user of its own.
+            os.chmod(folder, 0o755)
+            shared = [one for one in workloads if isinstance(one, Workload)]
+            for number, (setting, group) in enumerate(groupby(shared, lambda one: one.setting(self.root))):
+                self._shared(Path(folder) / str(number), setting, list(group))
+            for workload in workloads:
+                if isinstance(workload, Alone):
+                    self._alone(Path(folder) / workload.key, workload)
+        return self.record
+
+    def _shared(self, folder: Path, setting: Setting, workloads: list[Workload]) -> None:
+        running: list[AnyServer] = []
+        limit = InProcess(folder / "limit", setting)
+        probe = requests.tile(33, 21, "p000.qgs" if setting.root != self.root else "world.qgs")
+        try:
+            limit.start(probe)
+            for workload in workloads:
+                self.say(f"right answers for {workload.key}")
+                workload.prepare(limit)
+            for name in self.servers:
+                running.append(server := self._server(name, folder, setting, limit))
+                if server is not limit:
+                    server.start(probe)
+            for number in range(self.rounds):
+                for workload in workloads:
+                    for server in running:
+                        self._measure(number, workload, server)
+        finally:
+            for server in {id(one): one for one in (*running, limit)}.values():
+                server.stop()
+
+    def _server(self, name: str, folder: Path, setting: Setting, limit: InProcess) -> AnyServer:
+        kind = servers_known[name]
+        return limit if kind is InProcess else kind(folder / name.replace(" ", "-"), setting)
+
+    def _measure(self, number: int, workload: Workload, server: AnyServer) -> None:
+        if server.name in workload.without:
+            return
+        measured = workload.measure(server, self.pace)
+        self._keep(number, workload, server.name, measured)
+
+    def _alone(self, folder: Path, workload: Alone) -> None:
+        for number in range(self.rounds):
+            for name in self.servers:
+                kind = servers_known[name]
+                if name in workload.without or not issubclass(kind, Server):
+                    continue
+                try:
+                    measured = workload.measure(kind, folder / f"{name}-{number}", self.root)
+                except ServerFailed as failed:
+                    measured = Measured(failed=1, wrong=[str(failed)])
+                self._keep(number, workload, name, measured)
+
+    def _keep(self, number: int, workload: Workload | Alone, name: str, measured: Measured) -> None:
+        self.record.add(workload, name, measured)
+        told = ", ".join(f"{key} {value:.4g}" for key, value in measured.figures.items())
+        trouble = f", {measured.failed} of {measured.answers} WRONG" if measured.failed else ""
+        self.say(f"round {number + 1}: {workload.key}: {name}: {told or measured.lacking}{trouble}")
+        for reason in measured.wrong[:3]:
+            self.say(f"    {reason}")

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""qgsd of this checkout, in the environment that runs the benchmark."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.servers.base import Server
+
+_BIN = Path(sys.executable).parent
+
+
+class Qgsd(Server):
+    name = "qgsd"
+
+    def launch(self) -> None:
+        setting = self.setting
+        line = [
+            str(_BIN / "qgsd"), "run", "--rootdir", str(setting.root), "-b", "127.0.0.1",
+            "-p", str(self.port),
+            "-w", str(setting.workers), "--pidfile", str(self.folder / "qgsd.pid"), "--timeout", "60",
+            "--set", f"cache.size={setting.cache}", "--set", "logging.access=off", "--logging", "warning",
+        ]  # fmt: skip
+        self.spawn(line)
+
+    def ctl(self, *arguments: str) -> Any:
+        control = f"ipc://{self.folder / 'qgsd.run' / 'control'}"
+        line = [str(_BIN / "qgsdctl"), "--control", control, "--json", *arguments]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=90)
+        return json.loads(done.stdout)
+
+    def worker_pids(self) -> list[int]:
+        return [row["pid"] for row in self.ctl("ps") if row["role"] == "worker"]

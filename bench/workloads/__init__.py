@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the servers are asked."""
+
+from bench.workloads import requests
+from bench.workloads.base import Alone, Repeated, Throughput, Workload
+from bench.workloads.documents import NotModified
+from bench.workloads.features import LargeAnswer
+from bench.workloads.lifecycle import Memory, StartAndDeath
+from bench.workloads.tenants import BesideHeavy, ManyProjects
+
+
+def known() -> list[Workload | Alone]:
+    """All of them, in the order of the table."""
+    return [
+        Repeated("capabilities", "GetCapabilities", requests.capabilities()),
+        NotModified(requests.capabilities()),
+        Repeated("legend", "GetLegendGraphic", requests.legend()),
+        Repeated("same-tile", "GetMap 256 px, always the same", requests.tile(33, 21)),
+        Throughput("tiles", "GetMap 256 px, 400 different", requests.tiles()),
+        Throughput("labelled", "labelled map 800×400", requests.labelled_maps()),
+        Throughput("features", "GetFeature 2.2 MB", [requests.features("counties")]),
+        LargeAnswer("all-places", "GetFeature 31 MB", requests.features("places")),
+        BesideHeavy(),
+        ManyProjects(),
+        StartAndDeath(),
+        Memory(),
+    ]

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a workload is. Add one: a class here or in a module beside it, and a line in `workloads.known`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.load import Load, Request, Result, Stream
+from bench.servers.base import Server, Setting
+from bench.servers.in_process import InProcess
+
+AnyServer = Server | InProcess
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a workload. `more`: is more of it better?"""
+
+    key: str
+    unit: str
+    more: bool = True
+
+
+@dataclass
+class Measured:
+    """Figures by their keys, and what went wrong. `lacking`: why the server cannot do this at all."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    answers: int = 0
+    failed: int = 0
+    wrong: list[str] = field(default_factory=list)
+    lacking: str = ""
+
+    def count(self, results: Iterable[Result]) -> None:
+        for result in results:
+            self.answers += result.answers
+            self.failed += result.failed
+            self.wrong += result.wrong
+
+
+class Workload(ABC):
+    """Measured on servers that run already, one after the other in each round.
+
+    `pace` scales the seconds that are measured: 1 for `make bench`.
+    """
+
+    key: str
+    title: str
+    figures: tuple[Figure, ...]
+    # Names of servers that it makes no sense for.
+    without: frozenset[str] = frozenset()
+
+    def setting(self, root: Path) -> Setting:
+        """How the servers are started for it; workloads of one setting share them."""
+        return Setting(root)
+
+    @abstractmethod
+    def prepare(self, limit: InProcess) -> None:
+        """Have QGIS itself give the right answers."""
+
+    @abstractmethod
+    def measure(self, server: AnyServer, pace: float) -> Measured: ...
+
+
+class Alone(ABC):
+    """Measured by starting the server itself: start-up, memory."""
+
+    key: str
+    title: str
+    figures: tuple[Figure, ...]
+    without: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def measure(self, kind: type[Server], folder: Path, root: Path) -> Measured: ...
+
+
+class Throughput(Workload):
+    """Different requests, asked by four clients in a closed loop: answers a second."""
+
+    figures = (Figure("rate", "1/s"), Figure("p99", "ms", more=False))
+    connections = 4
+    seconds = 6.0
+
+    def __init__(self, key: str, title: str, requests: list[Request]) -> None:
+        self.key, self.title, self.requests = key, title, requests
+        self.load = Load(())
+
+    def prepare(self, limit: InProcess) -> None:
+        self.stream = Stream(limit.with_expected(self.requests), self.connections)
+
+    def measure(self, server: AnyServer, pace: float) -> Measured:
+        (result,) = server.run(Load((self.stream,), self.seconds * pace))
+        return rate_of(result)
+
+
+class Repeated(Workload):
+    """One request again and again, asked by four clients. Every answer is compared whole."""
+
+    figures = (Figure("rate", "1/s"), Figure("p99", "ms", more=False))
+    connections = 4
+    seconds = 4.0
+
+    def __init__(self, key: str, title: str, request: Request) -> None:
+        self.key, self.title, self.request = key, title, request
+
+    def prepare(self, limit: InProcess) -> None:
+        self.body = limit.body(self.request)
+
+    def measure(self, server: AnyServer, pace: float) -> Measured:
+        return rate_of(server.repeat(self.request, self.body, self.connections, self.seconds * pace))
+
+
+def rate_of(result: Result) -> Measured:
+    measured = Measured({"rate": result.rate, "p99": 1000 * result.quantile(0.99)})
+    measured.count([result])
+    return measured

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Starting, dying, and what it all takes in memory."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.load import Load, Stream
+from bench.servers.base import Server, Setting
+from bench.workloads import requests
+from bench.workloads.base import Alone, Figure, Measured
+
+_MB = 1 << 20
+_PATIENCE = 40.0
+_EVERY = 0.01
+_SETTLED = 6.0
+
+
+class StartAndDeath(Alone):
+    """From nothing to the first map; then all workers are killed (SIGKILL): when does a map come again?"""
+
+    key = "start"
+    title = "start to the first map; all workers killed to the next map"
+    figures = (Figure("start", "s", more=False), Figure("again", "s", more=False))
+    without = frozenset({"in process"})
+
+    def measure(self, kind: type[Server], folder: Path, root: Path) -> Measured:
+        server, probe = kind(folder, Setting(root)), requests.tile(33, 21)
+        try:
+            measured = Measured({"start": server.start(probe)}, answers=1)
+            # All workers are there then. (py-qgis-server gives up if one dies in its first five seconds.)
+            _occupy(server, _SETTLED)
+            server.kill_workers()
+            again = _until_answered(server)
+            if again is not None:
+                measured.figures["again"] = again
+        finally:
+            server.stop()
+        return measured
+
+
+def _occupy(server: Server, seconds: float) -> None:
+    server.run(Load((Stream(tuple(requests.tiles()), 2 * server.setting.workers),), seconds))
+
+
+def _until_answered(server: Server) -> float | None:
+    """Seconds to the first answer to any of the requests that are sent one after the other, every 10 ms.
+
+    Many, since a server may lose some in the queue of a worker that has gone. None if it does not come back.
+    """
+    probe, began = requests.tile(33, 21), time.perf_counter()
+    with ThreadPoolExecutor(64) as asking:
+        asked = []
+        while (now := time.perf_counter() - began) < _PATIENCE:
+            if len(asked) < 60 or all(one.done() for one in asked):
+                asked.append(asking.submit(server.answers, probe, _PATIENCE))
+            if any(one.done() and one.result() for one in asked):
+                return time.perf_counter() - began
+            time.sleep(_EVERY if now < 1 else 0.1)
+    return None
+
+
+class Memory(Alone):
+    """Proportional set size of all processes with 1, 4 and 8 workers that have drawn maps of a project."""
+
+    key = "memory"
+    title = "memory"
+    figures = (
+        Figure("pss1", "MB", more=False), Figure("pss4", "MB", more=False), Figure("pss8", "MB", more=False),
+        Figure("further", "MB", more=False),
+    )  # fmt: skip
+    without = frozenset({"in process"})
+
+    def measure(self, kind: type[Server], folder: Path, root: Path) -> Measured:
+        measured = Measured()
+        for workers in (1, 4, 8):
+            server = kind(folder / str(workers), Setting(root, workers))
+            try:
+                server.start(requests.tile(33, 21))
+                _occupy(server, 2.0 + workers / 2)
+                measured.figures[f"pss{workers}"] = server.pss() / _MB
+            finally:
+                server.stop()
+        measured.figures["further"] = (measured.figures["pss8"] - measured.figures["pss1"]) / 7
+        measured.answers = 3
+        return measured
