@@ -102,6 +102,9 @@ class ServerSettings:
     ssl: bool = option(False, Boolean(), "serve HTTPS")
     ssl_cert: str = option("", Path(), "certificate for HTTPS, with its chain (PEM)")
     ssl_key: str = option("", Path(), "private key of the certificate (PEM)")
+    compression: bool = option(
+        True, Boolean(), "compress text for clients that take gzip or brotli", live=True
+    )
     cross_origin: bool = option(True, Boolean(), "let pages of other sites read answers (CORS)", live=True)
     http_proxy: bool = option(
         False, Boolean(), "trust X-Forwarded-*, Forwarded and X-Qgis-*-Url: a proxy sends them", live=True

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
+import socket
+import struct
 import time
 from http import HTTPStatus
 from itertools import count
@@ -23,9 +26,19 @@ from qgsd.proxy.http.errors import HttpError
 logger = logging.getLogger("qgsd.http")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# Headers of answers that scripts of other sites may read, beside the few that browsers show anyway.
+_EXPOSED = (
+    "X-Request-Id, Server-Timing, ETag, Content-Length, Content-Range, Accept-Ranges, Content-Encoding, "
+    "Content-Disposition, Content-Crs, Link, Location, Retry-After"
+)
 _serial = count()
 # Unlike a random number it costs nothing, and it cannot repeat on one machine.
 _ID_PREFIX = f"{time.time_ns():x}-{os.getpid():x}-"
+
+
+def new_request_id() -> str:
+    """An id that no other request of this machine has."""
+    return f"{_ID_PREFIX}{next(_serial):x}"
 
 
 @stream_request_body
@@ -62,7 +75,7 @@ class ServiceHandler(RequestHandler):
 
     def _choose_id(self) -> str:
         given = self.request.headers.get("X-Request-Id", "")
-        return given if _REQUEST_ID.fullmatch(given) else f"{_ID_PREFIX}{next(_serial):x}"
+        return given if _REQUEST_ID.fullmatch(given) else new_request_id()
 
     def set_timing(self, timing: Timing) -> None:
         """Say where the time went, in milliseconds (W3C Server-Timing)."""
@@ -167,8 +180,13 @@ class ServiceHandler(RequestHandler):
         self._stop_clock()
         self.failure = self.failure or "broken_off"
         stream = getattr(self.request.connection, "stream", None)
-        if stream is not None:
-            stream.close()
+        if stream is None:
+            return
+        if self.request.version == "HTTP/1.0" and not stream.closed():
+            # There the end of the connection is the end of the answer; a reset is not.
+            with contextlib.suppress(OSError):
+                stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Tornado's own errors, and bugs: a clear word for the client, the traceback for the log only."""
@@ -180,7 +198,7 @@ class ServiceHandler(RequestHandler):
     def _cors(self) -> None:
         if self.settings_now.server.cross_origin and "Origin" in self.request.headers:
             self.set_header("Access-Control-Allow-Origin", "*")
-            self.set_header("Access-Control-Expose-Headers", "X-Request-Id, Server-Timing")
+            self.set_header("Access-Control-Expose-Headers", _EXPOSED)
 
     def options(self, *_: str) -> None:
         """What may be done here, and the answer to a CORS preflight."""

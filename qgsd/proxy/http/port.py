@@ -12,13 +12,16 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from tornado import httputil
 from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.netutil import ssl_wrap_socket
 
 from qgsd import descriptors
+from qgsd.proxy.http.stream import ClientStream, Patience, SecureClientStream
 
 logger = logging.getLogger("qgsd.http")
 
@@ -36,8 +39,11 @@ def _room() -> int:
 class ServicePort(HTTPServer):
     """Tornado's server that also knows its connections, to close the idle ones when it leaves."""
 
-    def initialize(self, *args: Any, **kwargs: Any) -> None:
+    def initialize(self, *args: Any, patience: Patience, **kwargs: Any) -> None:  # type: ignore[override]
         super().initialize(*args, **kwargs)
+        self._patience = patience
+        # Our streams keep time themselves, and say why they close.
+        self.conn_params.header_timeout = None
         self.open: set[HTTP1ServerConnection] = set()
         self._listeners: list[socket.socket] = []
         self._full = False
@@ -68,7 +74,7 @@ class ServicePort(HTTPServer):
             except OSError as error:
                 self._pause(str(error))
                 return
-            self._handle_connection(connection, address)
+            self._open_stream(connection, address)
             if connection.fileno() >= _room():
                 self._pause(f"{descriptors.limit()} descriptors are the limit")
                 return
@@ -91,6 +97,25 @@ class ServicePort(HTTPServer):
             self._listen(listener)
 
     # Connections.
+
+    def _open_stream(self, connection: socket.socket, address: Any) -> None:
+        connection.setblocking(False)
+        stream: IOStream
+        try:
+            if self.ssl_options is None:
+                stream = ClientStream(connection)
+            else:
+                secure = ssl_wrap_socket(
+                    connection, self.ssl_options, server_side=True, do_handshake_on_connect=False
+                )
+                stream = SecureClientStream(secure)
+        except OSError as gone:
+            # It was closed by the client while it waited here; a port scan does that.
+            logger.debug("%s: %s", address, gone)
+            connection.close()
+            return
+        cast(ClientStream, stream).patience = self._patience
+        self.handle_stream(stream, address)
 
     def start_request(
         self, server_conn: object, request_conn: httputil.HTTPConnection

@@ -4,25 +4,21 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 
-from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
 from qgsd import messages, nesting
 from qgsd.location import LocationError
 from qgsd.proxy import ows
 from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
+from qgsd.proxy.http.answer import AnswerWriter
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.flight import flight
 from qgsd.proxy.http.handlers import ServiceHandler
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 
-# Set by qgsd for every answer, whatever QGIS says.
-_OURS = {"server", "connection", "transfer-encoding", "date"}
-_BODILESS = (204, 304)
 # Paths at which there is nothing: for how many seconds that is remembered, and of how many.
 _ABSENT = 10.0
 _MOST_ABSENT = 1000
@@ -39,7 +35,8 @@ class QgisHandler(ServiceHandler):
 
     async def _serve(self, *_: str) -> None:
         try:
-            await self._relay(self._submit())
+            exchange, document = self._submit()
+            await AnswerWriter(self, exchange, document=document).relay()
         except HttpError as error:
             self.refuse(error)
         except (StreamClosedError, ExchangeClosed):
@@ -47,7 +44,8 @@ class QgisHandler(ServiceHandler):
 
     get = head = post = put = patch = delete = _serve
 
-    def _submit(self) -> Exchange:
+    def _submit(self) -> tuple[Exchange, bool]:
+        """The request on its way, and whether it is for a document."""
         body = self.take_body()
         method = self.request.method or "GET"
         wanted = self._read(method, body)
@@ -75,7 +73,10 @@ class QgisHandler(ServiceHandler):
         limits = self.settings_now.server
         bounds = Bounds(limits.spool_memory, limits.spool_file)
         self.exchange = self.context.upstream.submit(request, body, bounds)
-        return self.exchange
+        return self.exchange, method in ("GET", "HEAD") and self._is_document(wanted)
+
+    def _is_document(self, wanted: ows.OwsRequest) -> bool:
+        return ows.is_document(wanted.service, wanted.operation)
 
     def _project(self, wanted: ows.OwsRequest) -> str:
         try:
@@ -117,65 +118,6 @@ class QgisHandler(ServiceHandler):
             headers.append(("X-Request-Id", self.request_id))
         return headers
 
-    # The answer.
-
-    async def _relay(self, exchange: Exchange) -> None:
-        part, data = await exchange.next_part()
-        if isinstance(part, messages.Failure):
-            raise HttpError(part.status, part.code, part.message, math.ceil(part.retry_after))
-        assert isinstance(part, messages.Answer), part
-        self._begin_answer(part)
-        if self.request.method == "HEAD":
-            await self._count_body(exchange, part, data)
-        elif part.last:
-            await self.finish(data if part.status not in _BODILESS else None)
-        else:
-            await self._stream(exchange, data)
-
-    def _begin_answer(self, answer: messages.Answer) -> None:
-        self.set_status(answer.status)
-        seen = HTTPHeaders()
-        for name, value in answer.headers:
-            # A plugin may have repeated the id of the request that it was made for.
-            foreign = answer.timing.shared and name.lower() == "x-request-id"
-            if name.lower() not in _OURS and not foreign:
-                seen.add(name, value)
-        for name in seen:
-            self.clear_header(name)
-        for name, value in seen.get_all():
-            self.add_header(name, value)
-        self.details.update(worker=answer.worker, timing=answer.timing)
-        self.set_timing(answer.timing)
-
-    async def _stream(self, exchange: Exchange, data: bytes) -> None:
-        self.write(data)
-        await self.flush()
-        while True:
-            part, data = await exchange.next_part()
-            if isinstance(part, messages.Failure) or (isinstance(part, messages.End) and not part.complete):
-                self.failure = part.code if isinstance(part, messages.Failure) else "incomplete"
-                self.break_off()
-                return
-            if data:
-                self.write(data)
-                await self.flush()
-                self.context.upstream.taken(exchange)
-            if isinstance(part, messages.End):
-                self.details.update(timing=part.timing)
-                await self.finish()
-                return
-
-    async def _count_body(self, exchange: Exchange, part: messages.Answer, data: bytes) -> None:
-        length, last = len(data), part.last
-        while not last:
-            following, data = await exchange.next_part()
-            if isinstance(following, messages.Failure):
-                raise HttpError(following.status, following.code, following.message)
-            length += len(data)
-            last = isinstance(following, messages.End)
-        self.set_header("Content-Length", str(length))
-        await self.finish()
-
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self._abandon()
@@ -209,6 +151,9 @@ class OgcApiHandler(QgisHandler):
             raise HttpError(400, "malformed", str(malformed)) from malformed
         return ows.OwsRequest(fields.get("MAP", ""), self.service, method, method in ("GET", "HEAD"))
 
+    def _is_document(self, wanted: ows.OwsRequest) -> bool:
+        return ows.is_document_path(self.request.path)
+
 
 class OtherPathHandler(OgcApiHandler):
     """Any other path: a plugin may have an OGC API there, with or without a project; else there is nothing.
@@ -219,12 +164,16 @@ class OtherPathHandler(OgcApiHandler):
 
     service = messages.PLUGIN_API
 
-    def _submit(self) -> Exchange:
+    def _submit(self) -> tuple[Exchange, bool]:
         until = self.context.absent.get(self.request.path, 0.0)
         if time.monotonic() < until:
             self.take_body()
             raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")
         return super()._submit()
+
+    def _is_document(self, wanted: ows.OwsRequest) -> bool:
+        # Whatever it is, it is a plugin's.
+        return False
 
     def _project(self, wanted: ows.OwsRequest) -> str:
         return super()._project(wanted) if wanted.map else ""

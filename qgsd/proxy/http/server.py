@@ -20,6 +20,7 @@ from qgsd.proxy.http.access_log import open_access_log
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
 from qgsd.proxy.http.landing import landing_routes
+from qgsd.proxy.http.patience import ClientPatience
 from qgsd.proxy.http.port import ServicePort
 from qgsd.proxy.http.qgis import OgcApiHandler, OtherPathHandler, OwsHandler
 from qgsd.proxy.http.upstream import Upstream
@@ -71,7 +72,7 @@ class HttpChild:
             application,
             ssl_options=server_context(settings),
             xheaders=settings.server.http_proxy,
-            idle_connection_timeout=settings.server.keepalive_timeout,
+            patience=ClientPatience(self.context),
             max_header_size=_PARSER_HEADERS,
             max_body_size=_PARSER_BODY,
         )

@@ -113,6 +113,10 @@ class Probe(QgsService):
         parameters = request.parameters()
         if parameters.get("REQUEST", "").lower() == "stream":
             self._stream(response, int(parameters["VALUE"]))
+            if "ABORT" in parameters:
+                # Once what was written has left the process.
+                time.sleep(0.3)
+                os.abort()
             return
         told = _ACTIONS[parameters["REQUEST"].lower()](parameters.get("VALUE", ""))
         response.setStatusCode(200)
