@@ -18,6 +18,7 @@ import setproctitle
 
 from qgsd import linux, log, messages
 from qgsd.channel import ChannelClosed, ChildEnd
+from qgsd.cluster_key import ClusterKey
 from qgsd.config import Settings
 from qgsd.scoreboard import Scoreboard, State
 
@@ -36,6 +37,7 @@ class Child:
         self.channel = channel
         self.begin = begin
         self.settings = _decode_settings(begin.settings)
+        self.keys = [ClusterKey(secret) for secret in begin.keys]
         self.board = Scoreboard(descriptors[0])
         self.row = self.board.row(begin.row)
         self.listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
@@ -82,5 +84,6 @@ class Child:
     def configure(self, order: messages.Configure) -> None:
         """Take over new settings."""
         self.settings = _decode_settings(order.settings)
+        self.keys = [ClusterKey(secret) for secret in order.keys]
         log.set_level(self.settings.logging.level)
         logging.getLogger("qgsd").debug("new settings taken over")

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from qgsd import __version__
 from qgsd.config import ConfigError, Loaded, add_flags, add_set_flag, load, overrides_from, render
@@ -25,6 +26,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--version", action="version", version=f"qgsd {__version__}")
         if name == "config":
             command.add_argument("--markdown", action="store_true", help="as tables for the documentation")
+            continue
+        if name == "keygen":
+            command.add_argument(
+                "file", nargs="?", metavar="FILE", help="a new file for it, instead of stdout"
+            )
             continue
         command.add_argument("-c", "--config", metavar="PATH", help="configuration file (ini)")
         add_flags(command, name)
@@ -122,6 +128,19 @@ def _config(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _keygen(arguments: argparse.Namespace) -> int:
+    from qgsd import cluster_key
+
+    if arguments.file:
+        cluster_key.write_new(Path(arguments.file))
+        print(
+            f"{arguments.file} holds a new cluster key; copy it to every machine of the cluster and no other"
+        )
+    else:
+        print(cluster_key.generate())
+    return 0
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
     "run": ("run in the foreground", _run),
     "start": ("start as a daemon; returns once it serves", _start),
@@ -131,6 +150,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
     "worker": ("run workers only, for a proxy elsewhere", _worker),
     "check": ("validate configuration and environment, show every option in force", _check),
     "config": ("print a commented configuration of all options with their defaults", _config),
+    "keygen": ("make a key for a cluster of proxies and worker machines", _keygen),
     "demo": ("run in the foreground with the bundled example", _demo),
 }
 

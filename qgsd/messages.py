@@ -174,7 +174,9 @@ class Welcome(Struct, frozen=True, array_like=True, tag="welcome"):
 
 
 class Dismiss(Struct, frozen=True, array_like=True, tag="dismiss"):
-    """The answer to `Leave`: nothing more will be sent to this worker."""
+    """The answer to `Leave`: nothing more will be sent to this worker. Or to `Join`: the `reason` why not."""
+
+    reason: str = ""
 
 
 # --- wire: worker -> dispatcher (answers go on to the http child as they are) --------
@@ -335,7 +337,7 @@ class Begin(Struct, frozen=True, tag="begin"):
     Descriptors come along: the scoreboard, then the listening sockets of its role.
     `settings` is a msgpack-encoded `config.Settings`. `front` and `back` are the ZeroMQ
     addresses at which http children and workers reach the dispatcher. `token` marks nested requests;
-    a `reserve` worker is there for them.
+    a `reserve` worker is there for them. `keys` of the cluster, the one in use first.
     """
 
     role: str
@@ -350,12 +352,14 @@ class Begin(Struct, frozen=True, tag="begin"):
     tmpdir: str = ""
     token: str = ""
     reserve: bool = False
+    keys: list[bytes] = []
 
 
 class Configure(Struct, frozen=True, tag="configure"):
-    """New settings after a reload (a msgpack-encoded `config.Settings`)."""
+    """New settings after a reload (a msgpack-encoded `config.Settings`), and the keys of the cluster."""
 
     settings: bytes
+    keys: list[bytes] = []
 
 
 class Drain(Struct, frozen=True, tag="drain"):

@@ -276,7 +276,24 @@ class ZmqSettings:
     timeout: int = option(
         15000, Integer(1, 86_400_000), "milliseconds a request may wait in the queue", live=True
     )
-    insecure: bool = option(False, Boolean(), "accept workers of other machines without encryption")
+    key_file: str = option(
+        "",
+        Path(),
+        "file of the cluster key, made by `qgsd keygen`: workers and proxy of one cluster share it",
+        env="QGSRV_ZMQ_KEY_FILE",
+        flag=("--key-file",),
+        metavar="PATH",
+        commands=(WORKER,),
+    )
+    key: str = option(
+        "",
+        Text(r"\S.*", "a key made by `qgsd keygen`, or the path of its file", empty=True),
+        "the cluster key itself, for containers; weaker than key_file",
+        secret=True,
+    )
+    insecure: bool = option(
+        False, Boolean(), "without a key: accept workers of other machines unencrypted, whoever they are"
+    )
 
 
 @dataclass(frozen=True)

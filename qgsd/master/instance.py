@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from qgsd.cluster_key import ClusterKey, keys_of
 from qgsd.config import Loaded, Settings
 from qgsd.errors import StartError
 from qgsd.master import listeners
@@ -39,6 +40,8 @@ class Instance:
     behind: list[Listener] = field(default_factory=list)
     # By which http children know requests that workers of ours have sent.
     token: str = field(default_factory=lambda: secrets.token_hex(16))
+    # Of the cluster, the one in use first; none where nothing is encrypted.
+    keys: list[ClusterKey] = field(default_factory=list)
     # Called once, when the instance can answer.
     on_serving: Callable[[], None] = lambda: None
 
@@ -78,6 +81,7 @@ class Instance:
 
     def open(self) -> None:
         """Bind everything and make the folders. Raises `StartError`; `close` undoes it."""
+        self.keys = keys_of(self.settings.zmq)
         directory = self.pidfile.directory
         self.tmp.mkdir()
         self.tmp.chmod(0o711)
@@ -87,7 +91,7 @@ class Instance:
             self.front = listeners.ipc_listener(directory / "front")
             self.behind = [listeners.ipc_listener(directory / "back")]
             if self.role == "proxy":
-                self.behind.append(listeners.workers_listener(self.settings))
+                self.behind.append(listeners.workers_listener(self.settings, encrypted=bool(self.keys)))
         for listener in [self.front, *self.behind]:
             if listener is not None and listener.path is not None:
                 self._admit(listener.path)
@@ -126,6 +130,7 @@ class Instance:
         return Begin(
             role="", slot=0, row=0, generation=0, instance=self.name, machine=self.machine, settings=settings,
             front=self.front.address if self.front else "", back=back, token=self.token,
+            keys=[key.secret for key in self.keys],
         )  # fmt: skip
 
     def stop_listening(self) -> None:
@@ -158,13 +163,20 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
         _check_root(root)
     if role == "worker" and not settings.worker.host:
         raise StartError("a worker needs to know its proxy: --host HOST")
-    if role == "worker" and not listeners.is_loopback(settings.worker.host) and not settings.zmq.insecure:
-        raise StartError(
-            f"the proxy {settings.worker.host} is another machine and the connection would not be encrypted; "
-            "write insecure=yes in [zmq] if the network between them is yours alone"
-        )
+    keys = keys_of(settings.zmq)
+    if role == "worker" and not keys and not settings.zmq.insecure:
+        _check_nearness(settings.worker.host)
     if settings.server.ssl and role != "worker":
         _check_tls(settings)
+
+
+def _check_nearness(host: str) -> None:
+    if not listeners.is_loopback(host):
+        raise StartError(
+            f"the proxy {host} is another machine and the connection would not be encrypted: make a key with "
+            "`qgsd keygen` and give its file to both as key_file in [zmq] (--key-file PATH); or write "
+            "insecure=yes in [zmq] if the network between them is yours alone"
+        )
 
 
 def _check_tls(settings: Settings) -> None:

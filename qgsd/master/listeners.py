@@ -140,15 +140,15 @@ def ipc_listener(path: Path) -> Listener:
     return Listener(bound, f"ipc://{path}", path)
 
 
-def workers_listener(settings: Settings) -> Listener:
+def workers_listener(settings: Settings, *, encrypted: bool) -> Listener:
     """The socket for the workers of other machines, `zmq.bindaddr`. Raises `StartError`.
 
-    Without encryption only this machine is let in, unless `zmq.insecure` says otherwise.
+    Without a key of the cluster only this machine is let in, unless `zmq.insecure` says otherwise.
     """
     if settings.zmq.bindaddr.startswith("ipc://"):
         return ipc_listener(Path(settings.zmq.bindaddr.removeprefix("ipc://")))
     host, port = parse_tcp(settings.zmq.bindaddr)
-    if not settings.zmq.insecure and not is_loopback(host):
+    if not (encrypted or settings.zmq.insecure or is_loopback(host)):
         host = "127.0.0.1"
     wildcard = host in ("", "*")
     try:

@@ -170,9 +170,9 @@ class _Master:
     def _tell_where_workers_connect(self) -> None:
         settings = self.instance.settings.zmq
         logger.info("workers connect to %s", self.instance.behind[-1].address)
-        if not settings.insecure:
+        if not settings.insecure and not self.instance.keys:
             logger.warning(
-                "workers of other machines are not let in: there is no encryption yet, see [zmq] insecure"
+                "workers of other machines are not let in without a key of the cluster, see [zmq] key_file"
             )
 
     async def _let_children_finish_speaking(self) -> None:

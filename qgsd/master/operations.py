@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from qgsd import log
+from qgsd.cluster_key import keys_of
 from qgsd.config import ConfigError, changes, load
 from qgsd.control.operations import Progress, Refused
 from qgsd.control.records import ReloadRecord
+from qgsd.errors import StartError
 from qgsd.master.children import ChildRecord
 from qgsd.master.project_operations import ProjectOperations
 
@@ -64,7 +66,8 @@ class MasterOperations(ProjectOperations):
         old = supervisor.instance.loaded
         try:
             loaded = load(old.path, os.environ, supervisor.instance.overrides)
-        except ConfigError as error:
+            keys = keys_of(loaded.settings.zmq)
+        except (ConfigError, StartError) as error:
             supervisor.events.add(
                 "config.kept-old", f"the configuration is wrong, the old one stays: {error}"
             )
@@ -79,6 +82,7 @@ class MasterOperations(ProjectOperations):
             names = ", ".join(f"[{option.section}] {option.key}" for option in live)
             supervisor.events.add("config.changed", f"taken over: {names}")
         supervisor.instance.loaded = loaded
+        supervisor.use_keys(keys)
         log.set_level(loaded.settings.logging.level)
         supervisor.configure(loaded.settings)
         self.preload()

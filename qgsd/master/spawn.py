@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from qgsd import channel, messages
 from qgsd.channel import MasterEnd
 from qgsd.errors import StartError
@@ -173,18 +175,15 @@ class Spawner:
         return path
 
     def _begin(self, record: ChildRecord, begin: messages.Begin, listeners: Sequence[int]) -> None:
-        order = messages.Begin(
+        order = msgspec.structs.replace(
+            begin,
             role=record.role,
             slot=record.slot,
             row=record.key,
             generation=record.generation,
-            instance=begin.instance,
-            machine=begin.machine,
-            settings=begin.settings,
-            front=begin.front,
-            back=begin.back,
             tmpdir=str(record.tmpdir or ""),
-            token=begin.token,
             reserve=record.reserve,
+            # Nobody else is at the ends of a connection that they protect.
+            keys=begin.keys if record.role in ("dispatcher", "worker") else [],
         )
         record.channel.send(order, [self._children.board.descriptor, *listeners])

@@ -20,6 +20,7 @@ import msgspec
 
 from qgsd import linux, messages
 from qgsd.channel import ChannelClosed
+from qgsd.cluster_key import ClusterKey
 from qgsd.config import Settings
 from qgsd.master import child_logs, policy, vitals
 from qgsd.master.children import ChildRecord, Children
@@ -52,7 +53,7 @@ class Supervisor:
         self.children = Children(Scoreboard.create())
         self.exits = Exits(self.children, self.events, self._worker_lost)
         self.spawner = Spawner(self.children, instance.tmp, instance.user)
-        self.link = MachineLink(instance.back) if instance.has_workers else None
+        self.link = MachineLink(instance.back, instance.keys) if instance.has_workers else None
         self.generation = 1
         self.workers = self.settings.server.workers
         self.stopping: Stopping = "no"
@@ -234,10 +235,14 @@ class Supervisor:
     def broadcast(self, order: messages.Order) -> None:
         """To all children; one that has gone is seen to elsewhere."""
         for record in self.children:
-            try:
-                record.channel.send(order)
-            except ChannelClosed:
-                logger.debug("%s has gone already", record.name)
+            self.tell(record, order)
+
+    def tell(self, record: ChildRecord, order: messages.Order) -> None:
+        """To one child, unless it has gone."""
+        try:
+            record.channel.send(order)
+        except ChannelClosed:
+            logger.debug("%s has gone already", record.name)
 
     # What children report.
 
@@ -346,12 +351,30 @@ class Supervisor:
 
     # Settings.
 
+    def use_keys(self, keys: list[ClusterKey]) -> None:
+        """The keys of the cluster have been read again; children are told by `configure`."""
+        old, self.instance.keys = self.instance.keys, keys
+        if keys == old:
+            return
+        if self.link is not None:
+            self.link.use(keys)
+        if self.instance.role == "proxy" and keys[:1] != old[:1]:
+            self.events.add(
+                "config.needs-restart", "the proxy takes another first key with `qgsdctl restart`"
+            )
+        else:
+            self.events.add("config.changed", f"{len(keys)} keys of the cluster are valid now")
+
     def configure(self, settings: Settings) -> None:
         """New settings for everybody; the number of workers only if the configuration itself changed it."""
         if settings.server.workers != self.settings.server.workers:
             self.workers = settings.server.workers
         self.settings = settings
-        self.broadcast(messages.Configure(msgspec.msgpack.encode(settings)))
+        keys = [key.secret for key in self.instance.keys]
+        encoded = msgspec.msgpack.encode(settings)
+        for record in self.children:
+            entitled = record.role in ("dispatcher", "worker")
+            self.tell(record, messages.Configure(encoded, keys if entitled else []))
         self.wake()
 
 

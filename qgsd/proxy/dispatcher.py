@@ -15,16 +15,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import zmq
 
-from qgsd import messages
+from qgsd import __version__, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
+from qgsd.cluster_key import ClusterKey, lock
 from qgsd.config import Settings
 from qgsd.proxy import decisions as plan
+from qgsd.proxy.doorkeeper import Doorkeeper
 from qgsd.proxy.project_desk import ProjectDesk, as_loaded
 from qgsd.proxy.quarantine import Poison
 from qgsd.proxy.scheduler import Scheduler
@@ -54,10 +56,8 @@ def _limits(settings: Settings) -> plan.Limits:
     )
 
 
-def _router(
-    context: zmq.Context[zmq.Socket[bytes]], listeners: Iterable[tuple[str, int]]
-) -> zmq.Socket[bytes]:
-    """A ROUTER on sockets that listen already. It never drops silently: an unknown peer is an error."""
+def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+    """A ROUTER that never drops silently: an unknown peer is an error."""
     router = context.socket(zmq.ROUTER)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
     # A high-water mark would drop pieces of an answer; memory is bounded by the http child's reading.
@@ -66,10 +66,19 @@ def _router(
     router.setsockopt(zmq.LINGER, 2000)
     router.setsockopt(zmq.HEARTBEAT_IVL, 2000)
     router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
-    for address, descriptor in listeners:
+    return router
+
+
+def _bind(
+    router: zmq.Socket[bytes], listeners: Iterable[tuple[str, int]], keys: Sequence[ClusterKey] = ()
+) -> None:
+    """To sockets that listen already; other machines need a key, if there is one."""
+    # Options count for what is bound after them: Unix sockets first, which file modes protect.
+    for address, descriptor in sorted(listeners, key=lambda one: one[0].startswith("tcp:")):
+        if keys and address.startswith("tcp:"):
+            lock(router, keys[0])
         router.setsockopt(zmq.USE_FD, descriptor)
         router.bind(address)
-    return router
 
 
 class Dispatcher:
@@ -82,8 +91,10 @@ class Dispatcher:
         listeners = [
             (address, listener.detach()) for address, listener in zip(addresses, child.listeners, strict=True)
         ]
-        self.front = _router(self.context, listeners[:1])
-        self.back = _router(self.context, listeners[1:])
+        self.front, self.back = _router(self.context), _router(self.context)
+        self.doorkeeper = Doorkeeper(self.context, self.back, child.keys) if child.keys else None
+        _bind(self.front, listeners[:1])
+        _bind(self.back, listeners[1:], child.keys)
         self.scheduler = Scheduler(_limits(child.settings), time.monotonic())
         self.peers: set[bytes] = set()
         self.losses: OrderedDict[bytes, None] = OrderedDict()
@@ -97,10 +108,14 @@ class Dispatcher:
         poller = zmq.Poller()
         for source in (self.front, self.back, self.child.channel.fileno()):
             poller.register(source, zmq.POLLIN)
+        for source in self.doorkeeper.sources if self.doorkeeper else ():
+            poller.register(source, zmq.POLLIN)
         while not (self.closing and self._at_rest()):
             ready = dict(poller.poll(self._patience()))
             if self.child.channel.fileno() in ready:
                 self._obey()
+            if self.doorkeeper is not None:
+                self.doorkeeper.attend()
             # Workers first: what frees a worker comes before what wants one.
             if self.back in ready:
                 self._drain_socket(self.back, self._from_worker)
@@ -109,6 +124,8 @@ class Dispatcher:
             self._carry_out(self.scheduler.tick(time.monotonic()))
             self._show()
         logger.info("the last request is answered, the dispatcher goes")
+        if self.doorkeeper is not None:
+            self.doorkeeper.close()
         self.context.destroy(linger=2000)
 
     def _patience(self) -> int:
@@ -138,6 +155,8 @@ class Dispatcher:
         match received[0] if received else None:
             case messages.Configure() as order:
                 self.child.configure(order)
+                if self.doorkeeper is not None:
+                    self.doorkeeper.admit(self.child.keys)
                 self.scheduler.limit(_limits(self.child.settings))
             case messages.Drain():
                 self._close()
@@ -259,11 +278,12 @@ class Dispatcher:
 
     def _join(self, worker: bytes, join: messages.Join) -> None:
         if join.protocol != messages.PROTOCOL:
-            logger.error(
-                "%s speaks protocol %d, this dispatcher %d: run the same version of qgsd on both machines",
-                worker.decode(errors="replace"), join.protocol, messages.PROTOCOL,
-            )  # fmt: skip
-            self._to_worker(worker, messages.Dismiss())
+            reason = (
+                f"it speaks protocol {join.protocol} (qgsd {join.version}), the proxy {messages.PROTOCOL} "
+                f"(qgsd {__version__}): run versions of qgsd on both machines that go together"
+            )
+            logger.error("%s was refused: %s", worker.decode(errors="replace"), reason)
+            self._to_worker(worker, messages.Dismiss(reason))
         elif _process_of(worker) in self.losses:
             logger.debug("%s died before its greeting arrived", worker)
         elif self.closing:

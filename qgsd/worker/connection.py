@@ -3,19 +3,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from qgsd import messages
+from qgsd.cluster_key import ClusterKey, unlock
 
 _RECONNECT_MS = 10
 _RECONNECT_MAX_MS = 1000
+_REFUSED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+
+Change = Literal["established", "refused", "broken"]
 
 
 class Connection:
-    """One DEALER socket from joining to leaving. `name` is told to the dispatcher as the peer's identity."""
+    """One DEALER socket from joining to leaving. `name` is told to the dispatcher as the peer's identity.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], addresses: list[str], name: str) -> None:
+    Over TCP it is encrypted under the `key`, if there is one.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        addresses: list[str],
+        name: str,
+        key: ClusterKey | None = None,
+    ) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IDENTITY, name.encode())
         self.socket.setsockopt(zmq.LINGER, 2000)
@@ -25,12 +44,15 @@ class Connection:
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
         self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
         self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
-        watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED
         self.monitor = self.socket.get_monitor_socket(watched)
         for address in addresses:
+            if key is not None and address.startswith("tcp:"):
+                unlock(self.socket, key)
             self.socket.connect(address)
         self.leaving = False
         self.established = False
+        self._refused = False
 
     def send(self, message: messages.FromWorker, data: bytes = b"") -> None:
         self.socket.send_multipart([messages.encode(message), data])
@@ -41,11 +63,19 @@ class Connection:
             self.leaving = True
             self.send(messages.Leave())
 
-    def has_broken(self) -> bool:
-        """Read one event of the monitor: was it the loss of the dispatcher?"""
+    def change(self) -> Change | None:
+        """Read one event of the monitor: what has become of the connection."""
         event = parse_monitor_message(self.monitor.recv_multipart())["event"]
-        self.established = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-        return bool(event == zmq.EVENT_DISCONNECTED)
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.established = True
+            return "established"
+        self.established = False
+        if event & _REFUSED:
+            self._refused = True
+            return "refused"
+        # The end of a refused connection; libzmq goes on trying by itself.
+        refused, self._refused = self._refused, False
+        return None if refused else "broken"
 
     def close(self) -> None:
         self.socket.disable_monitor()

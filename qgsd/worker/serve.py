@@ -16,6 +16,7 @@ from qgis.core import QgsProject
 from qgsd import __version__, descriptors, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
+from qgsd.cluster_key import KeyRing
 from qgsd.location import LocationError
 from qgsd.scoreboard import State
 from qgsd.worker import cancelling
@@ -54,6 +55,7 @@ class Worker:
         self.mark = NestingMark(begin.token, child.settings)
         self.canceller = cancelling.Canceller() if cancelling.is_possible() else None
         self.connections = 0
+        self.keys = KeyRing(child.keys)
         self.announced = False
         self.draining = False
         self.dismissed = False
@@ -67,7 +69,9 @@ class Worker:
     def _join(self) -> Connection:
         self.connections += 1
         begin = self.child.begin
-        connection = Connection(self.context, begin.back, f"{self.name}:{self.connections}")
+        connection = Connection(
+            self.context, begin.back, f"{self.name}:{self.connections}", self.keys.current
+        )
         connection.send(
             messages.Join(
                 messages.PROTOCOL,
@@ -121,6 +125,7 @@ class Worker:
         match received[0] if received else None:
             case messages.Configure() as order:
                 self.child.configure(order)
+                self.keys.replace(self.child.keys)
                 self.projects.configure(self.child.settings)
                 self.watch.interval = self._interval()
                 self.mark.configure(self.child.settings)
@@ -159,8 +164,8 @@ class Worker:
                 self._serve(assignment, messages.decode_request(frames[1]), frames[2])
             case messages.Moving():
                 self.connection.leave()
-            case messages.Dismiss():
-                self._let_go()
+            case messages.Dismiss(reason):
+                self._let_go(reason)
             case messages.Hold(id):
                 self._pause(id)
             case messages.LoadProject() as order:
@@ -193,24 +198,37 @@ class Worker:
                 case _:
                     pass
 
-    def _let_go(self) -> None:
+    def _let_go(self, reason: str) -> None:
         if self.connection.leaving and not self.draining:
             self.connection.close()
             self.connection = self._join()
             return
         if not self.draining:
-            logger.error("the proxy refused this worker; see its log")
+            logger.error("the proxy refused this worker: %s", reason or "see its log")
         self.dismissed = True
 
     def _watch_connection(self) -> None:
-        if not self.connection.has_broken():
-            return
-        if self.draining:
-            self.dismissed = True
-            return
-        logger.info("the dispatcher has gone, joining its successor")
-        self.connection.close()
-        self.connection = self._join()
+        match self.connection.change():
+            case "broken" if self.draining:
+                self.dismissed = True
+            case "broken":
+                logger.info("the dispatcher has gone, joining its successor")
+                self.connection.close()
+                self.connection = self._join()
+            case "refused":
+                self._refused()
+            case "established":
+                self.keys.accepted()
+
+    def _refused(self) -> None:
+        """While keys are exchanged the proxy has another one of ours, perhaps."""
+        now = time.monotonic()
+        if self.keys.refused(now):
+            address = ", ".join(self.child.begin.back)
+            logger.warning("no proxy with our key is at %s: see key_file in [zmq] on both machines", address)
+        if self.keys.turn():
+            self.connection.close()
+            self.connection = self._join()
 
     # Projects.
 
