@@ -23,9 +23,9 @@ import zmq
 from qgsd import __version__, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
-from qgsd.cluster_key import ClusterKey, lock
 from qgsd.config import Settings
 from qgsd.proxy import decisions as plan
+from qgsd.proxy import routers
 from qgsd.proxy.doorkeeper import Doorkeeper
 from qgsd.proxy.project_desk import ProjectDesk, as_loaded
 from qgsd.proxy.quarantine import Poison
@@ -56,31 +56,6 @@ def _limits(settings: Settings) -> plan.Limits:
     )
 
 
-def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
-    """A ROUTER that never drops silently: an unknown peer is an error."""
-    router = context.socket(zmq.ROUTER)
-    router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    # A high-water mark would drop pieces of an answer; memory is bounded by the http child's reading.
-    router.setsockopt(zmq.SNDHWM, 0)
-    router.setsockopt(zmq.RCVHWM, 0)
-    router.setsockopt(zmq.LINGER, 2000)
-    router.setsockopt(zmq.HEARTBEAT_IVL, 2000)
-    router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
-    return router
-
-
-def _bind(
-    router: zmq.Socket[bytes], listeners: Iterable[tuple[str, int]], keys: Sequence[ClusterKey] = ()
-) -> None:
-    """To sockets that listen already; other machines need a key, if there is one."""
-    # Options count for what is bound after them: Unix sockets first, which file modes protect.
-    for address, descriptor in sorted(listeners, key=lambda one: one[0].startswith("tcp:")):
-        if keys and address.startswith("tcp:"):
-            lock(router, keys[0])
-        router.setsockopt(zmq.USE_FD, descriptor)
-        router.bind(address)
-
-
 class Dispatcher:
     """Feeds the scheduler with what arrives and carries out what it decides."""
 
@@ -91,10 +66,10 @@ class Dispatcher:
         listeners = [
             (address, listener.detach()) for address, listener in zip(addresses, child.listeners, strict=True)
         ]
-        self.front, self.back = _router(self.context), _router(self.context)
+        self.front, self.back = routers.make(self.context), routers.make(self.context)
         self.doorkeeper = Doorkeeper(self.context, self.back, child.keys) if child.keys else None
-        _bind(self.front, listeners[:1])
-        _bind(self.back, listeners[1:], child.keys)
+        routers.bind(self.front, listeners[:1])
+        routers.bind(self.back, listeners[1:], child.keys)
         self.scheduler = Scheduler(_limits(child.settings), time.monotonic())
         self.peers: set[bytes] = set()
         self.losses: OrderedDict[bytes, None] = OrderedDict()
