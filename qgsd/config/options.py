@@ -287,7 +287,11 @@ class ZmqSettings:
     )
     key: str = option(
         "",
-        Text(r"\S.*", "a key made by `qgsd keygen`, or the path of its file", empty=True),
+        Text(
+            r"qgsd-[\w-]{43}(\s*,\s*qgsd-[\w-]{43})*|[^\s,]*/[^\s,]+",
+            "a key made by `qgsd keygen`, or its file",
+            empty=True,
+        ),
         "the cluster key itself, for containers; weaker than key_file",
         secret=True,
     )

@@ -69,6 +69,7 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "server.proxy_url": ("https://maps.example/", "http://maps.example/geo"),
         "server.allow_headers": ("X-Qgis-", "X-Lizmap-, *"),
         "zmq.identity": ("ONE", "TWO"),
+        "zmq.key": ("/one", "qgsd-" + 43 * "a"),
         "zmq.bindaddr": ("tcp://127.0.0.1:1", "ipc:///run/q"),
         "worker.host": ("proxy.example", "10.0.0.1"),
         "control.address": ("ipc:///run/c", "tcp://127.0.0.1:7000"),
@@ -305,14 +306,14 @@ def test_a_bad_value_tells_all(option: Declaration, ini: Load) -> None:
         ini(f"# mine\n[{option.section}]\n{option.key} = {text}\n")
     said = str(caught.value)
     assert f"qgsd.ini:3: [{option.section}] {option.key}: " in said
-    assert f"; found '{text}'; allowed: {option.kind.describe()}" in said
+    assert f"; found '{option.quote(text)}'; allowed: {option.kind.describe()}" in said
     with pytest.raises(ConfigError) as caught:
         load(None, {option.environment: text}, {})
     assert str(caught.value).startswith(f"environment {option.environment}: {option.name}: ")
     with pytest.raises(ConfigError) as caught:
         load(None, {}, {option.id: text})
     assert str(caught.value).startswith(f"command line: {option.name}: ")
-    assert f"found '{text}'; allowed: {option.kind.describe()}" in str(caught.value)
+    assert f"found '{option.quote(text)}'; allowed: {option.kind.describe()}" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ def test_a_whole_error_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         load("qgsd.ini", {}, {})
     assert str(caught.value) == (
         "qgsd.ini:2: [zmq] maxque: unknown key; found 'maxque'; "
-        "allowed: identity, bindaddr, maxqueue, timeout, insecure; did you mean maxqueue?"
+        "allowed: identity, bindaddr, maxqueue, timeout, key_file, key, insecure; did you mean maxqueue?"
     )
 
 

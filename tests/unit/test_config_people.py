@@ -40,7 +40,7 @@ def test_flags_of_the_contract() -> None:
     run = "-p --port -b --bind -w --workers -j --jobs -u --setuid --rootdir --proxy --timeout --pidfile"
     assert flags_of("run") == {*run.split(), "--logging", "--control", "--instance"}
     assert flags_of("start") == flags_of("demo") == flags_of("run")
-    worker = "--host --port -w --workers --rootdir --control --pidfile --logging"
+    worker = "--host --port -w --workers --rootdir --control --pidfile --logging --key-file"
     assert flags_of("worker") == set(worker.split())
     assert flags_of("check") == flags_of("run")
     for command in ("stop", "restart", "status"):
