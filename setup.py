@@ -8,4 +8,6 @@ from setuptools import setup
 EXAMPLE = Path("examples/world")
 FILES = sorted(str(path) for path in EXAMPLE.glob("*") if path.suffix in (".qgs", ".gpkg", ".tif", ".md"))
 
-setup(data_files=[("share/qgsd/examples/world", FILES)])
+UNITS = sorted(str(path) for path in Path("systemd").iterdir())
+
+setup(data_files=[("share/qgsd/examples/world", FILES), ("share/qgsd/systemd", UNITS)])

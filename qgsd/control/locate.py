@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,8 +157,14 @@ def _nothing_found() -> str:
 
 
 def _is_ours(directory: Path) -> bool:
-    """Whether the directory was made by this user or root: in /tmp others can be quicker."""
+    """Whether it was made by this user or root, or only root could have it made for another.
+
+    In /tmp others can be quicker. In /run systemd makes it for the user of the unit.
+    """
     try:
-        return directory.lstat().st_uid in (0, os.geteuid()) and not directory.is_symlink()
+        mine = directory.lstat().st_uid in (0, os.geteuid())
+        above = directory.parent.stat()
+        given = above.st_uid == 0 and not above.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        return (mine or (os.geteuid() == 0 and given)) and not directory.is_symlink()
     except OSError:
         return False

@@ -101,6 +101,7 @@ def test_a_directory_that_someone_else_made_is_not_trusted(
 ) -> None:
     owner = directory.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1 if owner else 0)
+    directory.parent.chmod(0o1777)
     if owner == 0:
         os.chown(directory, 12345, -1)
     with living(directory / "qgsd.pid", "1"), pytest.raises(NoMaster):
@@ -113,3 +114,12 @@ def test_the_directory_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(locate, "runtime_directory", lambda: tmp_path / "run" / "qgsd")
     assert locate.make_runtime_directory().is_dir()
     assert locate.make_runtime_directory().is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root trusts what it has given to another user")
+def test_root_trusts_a_directory_that_only_root_can_have_made(directory: Path) -> None:
+    """As /run/qgsd, which systemd makes for the user of the unit."""
+    directory.parent.chmod(0o755)
+    os.chown(directory, 12345, -1)
+    with living(directory / "qgsd.pid", "1"):
+        assert locate.live_instances() == ["qgsd"]
