@@ -3,10 +3,10 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test lint chaos soak bench bench-quick format clean
+.PHONY: help setup run test test-trixie test-bookworm lint chaos soak bench bench-quick format clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: .venv/.ready ## install what is missing: QGIS, the virtual environment, qgsd in it
 
@@ -24,6 +24,12 @@ test: .venv/.ready ## lint, then the whole test suite
 	@scripts/setup-test
 	@scripts/lint
 	@$(BIN)/pytest
+
+test-trixie: ## the same on a fresh Debian 13 in build/trixie; as root
+	@scripts/test-debian trixie
+
+test-bookworm: ## and on a fresh Debian 12
+	@scripts/test-debian bookworm
 
 chaos: .venv/.ready ## the chaos suite in its long form, about a quarter of an hour
 	@scripts/setup-test

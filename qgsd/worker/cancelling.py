@@ -36,6 +36,11 @@ class Canceller:
         self._timer.moveToThread(self._thread)
         self._thread.start()
 
+    def close(self) -> None:
+        """End the thread: Qt aborts a process that drops one which still runs."""
+        self._thread.quit()
+        self._thread.wait()
+
     @contextlib.contextmanager
     def after(self, seconds: float, feedback: QgsFeedback) -> Iterator[None]:
         """Cancel the feedback if the block takes longer than so many seconds and a moment."""

@@ -391,7 +391,11 @@ class _Answer:
 
 def work(child: Child, qgis: QgisServer) -> None:
     """Be a worker until dismissed or until the master has gone."""
+    worker = Worker(child, qgis)
     try:
-        Worker(child, qgis).run()
+        worker.run()
     except ChannelClosed:
         logger.debug("the master has gone")
+    finally:
+        if worker.canceller is not None:
+            worker.canceller.close()

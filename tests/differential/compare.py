@@ -42,6 +42,9 @@ _CHANGING = [
     (re.compile(rb"/ID ?\[[^\]]*\]"), rb"/ID []"),
     (re.compile(rb"<xmp:(\w+Date)>[^<]*<"), rb"<xmp:\1>NOW<"),
     (re.compile(rb"uuid:[0-9a-f-]{36}"), rb"uuid:X"),
+    # A printed PDF's title is the name of the temporary file it was written to.
+    (re.compile(rb"/Title \(\xfe\xff(\x00[A-Za-z]){6}\)"), rb"/Title (X)"),
+    (re.compile(rb'(<rdf:li xml:lang="x-default">)[A-Za-z]{6}<'), rb"\1X<"),
 ]  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def test_a_project_changes_on_all_machines_at_one_instant(
 
     for copy in copies:
         path = copy / "world.qgs"
-        new = re.sub(r'"\d+,\d+,\d+,255"', '"255,0,0,255"', path.read_text())
+        new = re.sub(r'"\d+,\d+,\d+,255(,rgb:[^"]*)?"', '"255,0,0,255"', path.read_text())
         path.with_suffix(".new").write_text(new)
         path.with_suffix(".new").replace(path)
         wait_for("the new version is served", served_anew)

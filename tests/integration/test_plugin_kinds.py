@@ -57,19 +57,50 @@ def test_a_filter_paints_over_a_map(server: Instance) -> None:
     assert answer.headers["Content-Length"] == str(len(answer.body))
 
 
-def test_a_filter_rewrites_a_stream_each_piece_once(server: Instance) -> None:
+def _qgis(server: Instance) -> tuple[int, ...]:
+    version = server.ctl_json("status")["qgis_version"]
+    return tuple(int(part) for part in version.split("."))
+
+
+@pytest.fixture(params=["SHOUT", "SHOUTLATE"])
+def shout(request: pytest.FixtureRequest, server: Instance) -> dict[str, str]:
+    """Asks for either form of a filter of streams, `sendResponse` and `onSendResponse`."""
+    if request.param == "SHOUTLATE" and _qgis(server) < (3, 24):
+        pytest.skip("this QGIS knows no onSendResponse")
+    return {request.param: "1"}
+
+
+def test_a_filter_rewrites_a_stream_each_piece_once(server: Instance, shout: dict[str, str]) -> None:
     """More than one piece of ours, and thousands of QGIS's."""
     parameters = FEATURES | {"TYPENAME": "countries"}
-    plain, shouted = server.ows(**parameters), server.ows(**parameters, SHOUT="1")
+    plain, shouted = server.ows(**parameters), server.ows(**parameters, **shout)
     assert len(plain.body) > 300_000
     assert shouted.body == plain.body.replace(b"a", b"aA")
     assert shouted.headers["X-Piece"] == "1"
 
 
-def test_a_filter_rewrites_a_short_stream(server: Instance) -> None:
+def test_a_filter_rewrites_a_short_stream(server: Instance, shout: dict[str, str]) -> None:
     parameters = FEATURES | {"TYPENAME": "places", "MAXFEATURES": "3"}
-    plain, shouted = server.ows(**parameters), server.ows(**parameters, SHOUT="1")
+    plain, shouted = server.ows(**parameters), server.ows(**parameters, **shout)
     assert (plain.status, shouted.body) == (200, plain.body.replace(b"a", b"aA"))
+
+
+def test_a_filter_of_the_late_form_keeps_the_others_from_being_asked(server: Instance) -> None:
+    if _qgis(server) < (3, 24):
+        pytest.skip("this QGIS asks all filters")
+    parameters = FEATURES | {"TYPENAME": "places", "MAXFEATURES": "3"}
+    both = server.ows(**parameters, SHOUT="1", SHOUTLATE="1")
+    plain, hushed = server.ows(**parameters), server.ows(**parameters, SHOUT="1", HUSH="1")
+    assert both.body == plain.body.replace(b"a", b"aAA")
+    assert hushed.body == plain.body
+    assert server.ows(SERVICE="HELLO").status == 418
+    assert server.ows(SERVICE="HELLO", HUSH="1").status != 418
+
+
+def test_a_filter_is_told_of_the_project(server: Instance) -> None:
+    if _qgis(server) < (3, 36):
+        pytest.skip("this QGIS knows no onProjectReady")
+    assert server.ows(**GET_MAP).headers["X-Opened"] == "world"
 
 
 def test_a_filter_that_fails_is_logged_and_qgis_goes_on(server: Instance) -> None:

@@ -37,6 +37,10 @@ def _write(uri: str, title: str, layers: list[list[str]], layouts: list[str]) ->
         project.writeEntry(f"{service}Url", "/", "http://own.example/service")
     opened = [QgsVectorLayer(source, name, provider) for name, source, provider in layers]
     assert all(layer.isValid() for layer in opened), [layer.error().summary() for layer in opened]
+    for layer in opened:
+        # QGIS 3.40 writes only the extents that somebody has asked for.
+        layer.extent()
+        layer.wgs84Extent()
     project.addMapLayers(opened)
     identifiers = [layer.id() for layer in opened]
     project.writeEntry("WFSLayers", "/", identifiers)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from qgis.core import Qgis
+from qgis.core import Qgis, QgsProject
 from qgis.PyQt.QtCore import QBuffer, QByteArray, QIODevice
 from qgis.PyQt.QtGui import QColor, QImage
 from qgis.server import QgsServerFilter
@@ -51,14 +51,16 @@ class Watermark(QgsServerFilter):
 
 
 class Shouting(QgsServerFilter):
-    """Rewrites each piece of a stream as it passes: every piece exactly once."""
+    """Rewrites each piece of a stream as it passes, exactly once, when it is asked to by its parameter."""
+
+    parameter = "SHOUT"
 
     def requestReady(self) -> None:
         self.pieces = 0
 
-    def _shout(self) -> None:
+    def sendResponse(self) -> None:
         handler = self.serverInterface().requestHandler()
-        if "SHOUT" not in handler.parameterMap():
+        if self.parameter not in handler.parameterMap():
             return
         self.pieces += 1
         piece = bytes(handler.body())
@@ -68,26 +70,37 @@ class Shouting(QgsServerFilter):
         handler.setResponseHeader("X-Piece", str(self.pieces))
 
 
-class ShoutingAsOfOld(Shouting):
-    def sendResponse(self) -> None:
-        self._shout()
+class LateShouting(Shouting):
+    """The form since QGIS 3.24: what a filter returns says whether the next one is asked."""
 
-
-class ShoutingAsOfLate(Shouting):
-    """The form since QGIS 3.24: what it returns says whether the next filter is asked."""
+    parameter = "SHOUTLATE"
 
     def onRequestReady(self) -> bool:
-        self.pieces = 0
+        self.requestReady()
         return True
 
     def onSendResponse(self) -> bool:
-        self._shout()
+        self.sendResponse()
+        return "HUSH" not in self.serverInterface().requestHandler().parameterMap()
+
+    def onResponseComplete(self) -> bool:
+        parameters = self.serverInterface().requestHandler().parameterMap()
+        return "HUSH" not in parameters
+
+
+class Opened(QgsServerFilter):
+    """Tells which project is served; QGIS asks from 3.36 on, between the two others."""
+
+    def onProjectReady(self) -> bool:
+        handler = self.serverInterface().requestHandler()
+        handler.setResponseHeader("X-Opened", QgsProject.instance().baseName())
         return True
 
 
 def serverClassFactory(server):  # type: ignore[no-untyped-def]
-    late = Qgis.QGIS_VERSION_INT >= 32400
-    filters = [Hello(server), Watermark(server), (ShoutingAsOfLate if late else ShoutingAsOfOld)(server)]
+    # In the order in which they are asked.
+    kinds = [LateShouting, Opened] if Qgis.QGIS_VERSION_INT >= 32400 else []
+    filters = [kind(server) for kind in (*kinds, Hello, Watermark, Shouting)]
     for priority, filter_ in enumerate(filters, 100):
         server.registerFilter(filter_, priority)
     return filters

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -11,8 +12,9 @@ import threading
 import time
 import warnings
 
+import numpy as np
 from qgis.core import QgsApplication
-from qgis.PyQt.QtCore import QDir, QRandomGenerator
+from qgis.PyQt.QtCore import QDir, QRandomGenerator, QTemporaryDir
 from qgis.server import QgsService
 
 
@@ -34,8 +36,26 @@ def _inside(_: str) -> dict[str, object]:
         "python_tmp": tempfile.gettempdir(),
         "qt_tmp": QDir.tempPath(),
         "random": random.random(),
+        "numpy_random": float(np.random.random()),
+        "blas_threads": _blas_threads(),
         "descriptors": descriptors,
     }
+
+
+def _blas_threads() -> int | None:
+    """How many threads OpenBLAS uses in this process; None where numpy computes with another library."""
+    with open("/proc/self/maps") as maps:
+        loaded = {line.split()[-1] for line in maps if "libopenblas" in line}
+    return ctypes.CDLL(loaded.pop()).openblas_get_num_threads() if loaded else None
+
+
+_folders: list[QTemporaryDir] = []
+
+
+def _make_folders(number: str) -> dict[str, object]:
+    """Let Qt draw the names of so many temporary folders, as QGIS does for one .qgz."""
+    _folders.extend(QTemporaryDir() for _ in range(int(number)))
+    return {"names": [os.path.basename(folder.path()) for folder in _folders if folder.isValid()]}
 
 
 def _abort(_: str) -> dict[str, object]:
@@ -93,6 +113,7 @@ _ACTIONS = {
     "burn": _burn,
     "descriptors": _leak_descriptors,
     "inside": _inside,
+    "folders": _make_folders,
     "sleep": _sleep,
     "abort": _abort,
     "say": _say,
