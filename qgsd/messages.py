@@ -51,7 +51,8 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     another worker after a crash. Requests of one `fingerprint` are the same request.
     `depth` is how many requests of this server wait for it (a project that shows a map of its own server),
     `parent` the id of the nearest of them. Requests of one `flight` look the same to QGIS and its plugins, so
-    they may share an answer; empty for one that must have its own.
+    they may share an answer; empty for one that must have its own. `pixels` of the picture that is asked
+    for, 0 where none is; `client` the address of who asks.
     """
 
     id: str
@@ -67,6 +68,8 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     depth: int = 0
     parent: str = ""
     flight: str = ""
+    pixels: int = 0
+    client: str = ""
 
 
 class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):

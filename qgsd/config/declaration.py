@@ -95,7 +95,7 @@ class OpenSection:
     field: str
     name: Callable[[str], str]
     names: str
-    kind: Kind[str]
+    kind: Kind[Any]
     about: str
     help: str
     example: str

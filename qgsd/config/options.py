@@ -33,6 +33,12 @@ def _scheme_or_all(text: str) -> str:
     return text.lower()
 
 
+def _tenant(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a name is missing")
+    return text
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     """[server]: where and how HTTP is served, and by how many processes."""
@@ -415,6 +421,18 @@ class SupervisionSettings:
 
 
 @dataclass(frozen=True)
+class FairnessSettings:
+    """[fairness]: how the workers' time is shared when there is not enough of it."""
+
+    key: str = option(
+        "project",
+        Choice(("project", "client")),
+        "those who get equal parts of the time: projects, or the addresses of clients",
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Every option's value. Built by `load`, passed on to whoever needs it, never changed.
 
@@ -429,7 +447,9 @@ class Settings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
     schemes: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 OPEN_SECTIONS = (
@@ -442,6 +462,17 @@ OPEN_SECTIONS = (
         about="schemes for MAP that stand for a place in a store of projects.",
         help="MAP=NAME:path is the project of that path there",
         example="gis=postgresql:?service=gis&schema=public&project={path}",
+        live=True,
+    ),
+    OpenSection(
+        section="fairness.weights",
+        field="weights",
+        name=_tenant,
+        names="a project as in MAP, or the address of a client as fairness.key says, with _ for :",
+        kind=Number(0, 1000, above=True),
+        about="who may have more or less of the workers' time than others.",
+        help="NAME may have so many times the part of the others, who count 1",
+        example="town/sewers=4",
         live=True,
     ),
 )

@@ -10,7 +10,8 @@ from qgsd.proxy.decisions import Arrival
 from qgsd.proxy.displacement import displaced
 from qgsd.proxy.flights import Job, Rider
 from qgsd.proxy.projects import Project, Projects
-from qgsd.proxy.turns import Turns
+from qgsd.proxy.shares import Shares
+from qgsd.proxy.turns import Depths, Line, Turns
 from qgsd.proxy.waits import Waits
 
 
@@ -27,9 +28,10 @@ class Backlog:
         self._riders: dict[str, Job] = {}
         # The job that a request of this identity may join.
         self._flights: dict[str, Job] = {}
-        self.turns = Turns()
-        # Nested requests come first: a line for each depth, since what they hold up is being served.
-        self.nested = Turns()
+        self.shares = Shares()
+        self.turns = Turns(self.shares)
+        # Nested requests come first, since what they hold up is being served.
+        self.nested = Depths()
         self._waits = Waits()
         self._alarms: list[tuple[float, str]] = []
         # Projects of which the last request of some generation has ended.
@@ -76,8 +78,10 @@ class Backlog:
         if arrival.flight:
             self._flights[arrival.flight] = job
         self.stamp(job)
-        turns, line = self._line(arrival)
-        turns.append(line, arrival.id)
+        if arrival.depth:
+            self.nested.append(arrival.depth, arrival.id)
+        else:
+            self.turns.append(_line(arrival), arrival.id)
         self._board(job, rider)
 
     def flight_for(self, arrival: Arrival, now: float) -> Job | None:
@@ -122,8 +126,10 @@ class Backlog:
     def put_back(self, job: Job) -> None:
         """It waits again, before all others of its line."""
         job.worker = None
-        turns, line = self._line(job.arrival)
-        turns.put_first(line, job.id)
+        if job.arrival.depth:
+            self.nested.put_first(job.arrival.depth, job.id)
+        else:
+            self.turns.put_first(_line(job.arrival), job.id)
         self._waits.add(_key(job.arrival), job.first.arrival.id)
 
     def end(self, id: str) -> None:
@@ -152,17 +158,14 @@ class Backlog:
             del self._flights[job.arrival.flight]
         if project := self._projects.get(job.arrival.key):
             self._unstamp(job, project)
-        if job.worker is None:
-            turns, line = self._line(job.arrival)
-            turns.remove(line, job.id)
-
-    def _line(self, arrival: Arrival) -> tuple[Turns, str]:
-        """Where a request waits: with its key, or with those of its depth."""
-        return (self.nested, str(arrival.depth)) if arrival.depth else (self.turns, arrival.key)
+        if job.worker is None and job.arrival.depth:
+            self.nested.remove(job.arrival.depth, job.id)
+        elif job.worker is None:
+            self.turns.remove(_line(job.arrival), job.id)
 
     def displaced_by(self, arrival: Arrival) -> Rider | None:
         """Who would have to leave a full queue for this one; nobody for whom work has been begun."""
-        own = 0 if arrival.depth else self._waits.length(arrival.key)
+        own = 0 if arrival.depth else self._waits.length(_key(arrival))
         id = displaced(self._waits, own, self._may_go)
         return self._riders[id].riders[id] if id is not None else None
 
@@ -213,6 +216,10 @@ class Backlog:
                 yield job, job.riders[id]
 
 
+def _line(arrival: Arrival) -> Line:
+    return Line(arrival.tenant or arrival.key, arrival.key)
+
+
 def _key(arrival: Arrival) -> str | None:
     """The line that a request counts for in a full queue; nested ones for none."""
-    return None if arrival.depth else arrival.key
+    return None if arrival.depth else arrival.tenant or arrival.key

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ class Limits:
     """Bounds that the operator sets; seconds. `worker_grace`: how long to hope for a first worker.
 
     `share`: the most workers one key may occupy while others are asked for, 0 for all but one.
-    `cache_size`: projects a worker keeps open.
+    `cache_size`: projects a worker keeps open. `weights`: how much of the workers' time a tenant may have
+    against others, who count 1.
     """
 
     max_queue: int
@@ -25,6 +27,7 @@ class Limits:
     quarantine_ttl: float = 600.0
     nested_depth: int = 4
     cache_size: int = 10
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Arrival:
 
     Requests of one `fingerprint` are the same request; `description` is for people. Those of one `flight`
     get the same answer from QGIS and its plugins, empty for one that must have its own. `payload` is
-    for whoever sends it to a worker.
+    for whoever sends it to a worker. `tenant` is who its time is charged to, the project where empty;
+    requests of one `kind` take about as long.
     """
 
     id: str
@@ -46,6 +50,8 @@ class Arrival:
     depth: int = 0
     parent: str = ""
     flight: str = ""
+    tenant: str = ""
+    kind: str = ""
     payload: Any = field(default=None, compare=False, repr=False)
 
 

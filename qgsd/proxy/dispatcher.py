@@ -26,6 +26,7 @@ from qgsd.child import Child
 from qgsd.config import Settings
 from qgsd.proxy import decisions as plan
 from qgsd.proxy import routers
+from qgsd.proxy.costs import kind_of
 from qgsd.proxy.doorkeeper import Doorkeeper
 from qgsd.proxy.project_desk import ProjectDesk, as_loaded
 from qgsd.proxy.quarantine import Poison
@@ -53,6 +54,7 @@ def _limits(settings: Settings) -> plan.Limits:
         quarantine_size=settings.supervision.quarantine_size,
         quarantine_ttl=settings.supervision.quarantine_ttl,
         cache_size=settings.cache.size,
+        weights=settings.weights,
     )
 
 
@@ -210,6 +212,8 @@ class Dispatcher:
             depth=request.depth,
             parent=request.parent,
             flight=request.flight,
+            tenant=request.client if self.child.settings.fairness.key == "client" else request.project,
+            kind=kind_of(request.service, request.operation, request.pixels),
             payload=(header, body),
         )
         self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))

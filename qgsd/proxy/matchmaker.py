@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Brings requests and idle workers together: whose turn it is, and on which worker.
 
-Fair by turns over keys (the project): a key with a thousand waiting requests delays a key with one by
-at most one request per worker. Charging worker seconds instead of turns has its place here.
+Fair in workers' time over tenants (`shares`); where several workers are idle, placement decides.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ from __future__ import annotations
 from qgsd.proxy import placement
 from qgsd.proxy.backlog import Backlog
 from qgsd.proxy.bulkhead import Bulkhead
+from qgsd.proxy.costs import Costs
 from qgsd.proxy.decisions import Decision, Dispatch, Limits
 from qgsd.proxy.errands import Errands
 from qgsd.proxy.flights import Job
 from qgsd.proxy.projects import Project, Projects
-from qgsd.proxy.roster import Roster
+from qgsd.proxy.roster import Charge, Roster, Worker
+from qgsd.proxy.turns import Line
 
 
 class Matchmaker:
@@ -25,6 +26,9 @@ class Matchmaker:
     ) -> None:
         self.limits = limits
         self.bulkhead = Bulkhead()
+        self.costs = Costs()
+        # Whether idle workers have no room for a further project, once that has been asked.
+        self._full: bool | None = None
         self._backlog = backlog
         self._roster = roster
         self._projects = projects
@@ -32,6 +36,7 @@ class Matchmaker:
 
     def next(self, now: float) -> list[Decision]:
         """The next request that an idle worker is to run; nothing when there is none to match."""
+        self._full = None
         if not self._roster.some_idle:
             return []
         chosen = self._next_nested() or self._next_request(now)
@@ -49,7 +54,7 @@ class Matchmaker:
 
     def _next_nested(self) -> tuple[Job, bytes] | None:
         """The next nested request and where: no warm worker is waited for, for it may be a parent."""
-        id = self._backlog.nested.next(lambda depth: self._roster.has_room(int(depth)))
+        id = self._backlog.nested.next(self._roster.has_room)
         if id is None:
             return None
         job = self._backlog[id]
@@ -60,25 +65,26 @@ class Matchmaker:
     def _next_request(self, now: float) -> tuple[Job, bytes] | None:
         if not self._roster.has_room(0):
             return None
-        places: list[bytes] = []
+        found = self._backlog.turns.next(lambda line: self._serve(line, now))
+        return (self._backlog[found[0]], found[1]) if found else None
 
-        def placed(key: str) -> bool:
-            worker = self._place(key, now) if self.admits(key, now) else None
-            places.extend([worker] if worker else [])
-            return worker is not None
+    def _serve(self, line: Line, now: float) -> bytes | None:
+        """Where the first request of the line is to run now; None if it does better to wait, or has to."""
+        key = line.project
+        if not self.admits(key, now):
+            return None
+        worker = self._place(self._backlog[self._backlog.turns.first(line)], now)
+        if worker is None and (project := self._projects.get(key)):
+            self._consider_copy(project, now)
+        return worker
 
-        id = self._backlog.turns.next(placed)
-        return (self._backlog[id], places[0]) if id is not None else None
-
-    def _place(self, key: str, now: float) -> bytes | None:
-        """Where the first request in the line of a key is to run now; None if it does better to wait."""
-        project = self._projects.get(key)
-        job = self._backlog[self._backlog.turns.first(key)]
+    def _place(self, job: Job, now: float) -> bytes | None:
+        project = self._projects.get(job.arrival.key)
         if project is None:
             return self._coldest()
         if project.held:
             return None
-        if job.generation != project.generation and not project.holders(job.generation):
+        if job.generation != project.generation and not project.is_open_somewhere(job.generation):
             self._backlog.stamp(job)
         if worker := placement.warm(project, job.generation, self._roster):
             return worker
@@ -94,7 +100,7 @@ class Matchmaker:
             return True
         if project.changing or job.only_warm or job.generation != project.generation:
             # A worker that has to load it now would find another version.
-            return bool(project.holders(job.generation))
+            return project.is_open_somewhere(job.generation)
         return placement.worth_waiting(project, job.generation, self._roster, now - job.passed_at, now)
 
     def _coldest(self) -> bytes | None:
@@ -110,8 +116,10 @@ class Matchmaker:
             self._projects.used(worker, project, now)
         if job.passed_at is not None:
             project.waited.add(now - job.passed_at, now)
-        expected = project.service_seconds + (0.0 if warm else project.cold_seconds)
-        self._roster.begin_job(worker, job.id, arrival.key, arrival.depth, now, expected)
+        expected = self.costs.expected(arrival.key, arrival.kind) + (0.0 if warm else project.cold_seconds)
+        charge = Charge(arrival.tenant or arrival.key, arrival.kind, now, expected)
+        self._roster.begin_job(worker, job.id, arrival.key, arrival.depth, charge)
+        self._backlog.shares.charge(charge.tenant, expected)
         self.bulkhead.began(arrival.key)
         queued, remaining = now - job.first.arrived_at, max(0.0, job.deadline - now)
         version = project.version if job.generation == project.generation else ""
@@ -121,14 +129,33 @@ class Matchmaker:
         room = [] if warm else placement.room(worker, self._projects, self.limits.cache_size, now)
         return [*room, dispatch]
 
-    def note_hot(self, now: float) -> None:
-        """Requests wait though workers are idle: for their project one worker is not enough."""
-        if not self._roster.some_idle:
+    def settle(self, state: Worker, now: float, *, free: bool = False) -> None:
+        """What the worker ran has ended, or the worker: its tenant pays for the time unless it is `free`."""
+        if (charge := state.charge) is None:
             return
-        full = placement.all_full(self._roster.idle(), self._projects, self.limits.cache_size)
-        for key, line in self._backlog.turns.lines.items():
-            project = self._projects.get(key)
-            if not project or not self.admits(key, now):
-                continue
-            if placement.worth_spreading(project, len(line), now, full=full):
-                self._errands.want(key, copies=len(project.copies) + 1, until=now)
+        took = now - charge.at
+        if free:
+            self._backlog.shares.refund(charge.tenant, charge.seconds)
+        else:
+            self._backlog.shares.settle(charge.tenant, charge.seconds, took)
+        if free or took < charge.seconds:
+            self._backlog.turns.credited(charge.tenant)
+
+    def served(self, state: Worker, now: float) -> None:
+        """The worker has answered: what that took is what to expect of the next one like it."""
+        if state.charge is not None and not state.loaded:
+            self.costs.learn(state.key, state.charge.kind, now - state.began_at)
+
+    def freed(self, worker: bytes, key: str) -> None:
+        """It is idle and has served the key: what waits for either may have its turn."""
+        turns = self._backlog.turns
+        turns.wake(key)
+        turns.wake_some(project.key for project, _ in self._projects.open_in(worker))
+
+    def _consider_copy(self, project: Project, now: float) -> None:
+        """Its requests wait though workers are idle: one worker may not be enough."""
+        if self._full is None:
+            self._full = placement.all_full(self._roster.idle(), self._projects, self.limits.cache_size)
+        backlog = self._backlog.turns.length(project.key)
+        if placement.worth_spreading(project, backlog, now, full=self._full):
+            self._errands.want(project.key, copies=len(project.copies) + 1, until=now)

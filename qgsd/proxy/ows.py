@@ -35,12 +35,16 @@ class MalformedRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OwsRequest:
-    """What the proxy knows of a request. Names are as the client wrote them, '' where absent."""
+    """What the proxy knows of a request. Names are as the client wrote them, '' where absent.
+
+    `pixels`: of the picture that is asked for, 0 where none is.
+    """
 
     map: str
     service: str
     operation: str
     idempotent: bool
+    pixels: int = 0
 
 
 def is_document(service: str, operation: str) -> bool:
@@ -89,7 +93,16 @@ def read(method: str, query: str, content_type: str, body: bytes) -> OwsRequest:
         service=fields.get("SERVICE", ""),
         operation=fields.get("REQUEST", ""),
         idempotent=understood and _only_reads(method, asked),
+        pixels=_pixels(fields),
     )
+
+
+def _pixels(fields: dict[str, str]) -> int:
+    """As WIDTH and HEIGHT say; 0 where they make no sense, which is for QGIS to tell."""
+    width, height = fields.get("WIDTH", ""), fields.get("HEIGHT", "")
+    if not (width.isdecimal() and height.isdecimal() and len(width) < 7 and len(height) < 7):
+        return 0
+    return int(width) * int(height)
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:

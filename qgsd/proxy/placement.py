@@ -53,7 +53,8 @@ def worth_waiting(project: Project, generation: int, roster: Roster, waited: flo
 
     `waited`: seconds that the first request in line has waited so far.
     """
-    holders = islice(project.holders(generation), _LOOK_AT)
+    copies = islice(reversed(project.copies), _LOOK_AT)
+    holders = (worker for worker in copies if generation in project.copies[worker])
     soonest = min((_busy_for(roster[worker], now) for worker in holders), default=None)
     return soonest is not None and waited + soonest < project.cold_seconds
 

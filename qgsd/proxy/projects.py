@@ -85,6 +85,9 @@ class Project:
         """Workers that have this generation open, the last used first."""
         return [worker for worker in reversed(self.copies) if generation in self.copies[worker]]
 
+    def is_open_somewhere(self, generation: int) -> bool:
+        return any(generation in open_here for open_here in self.copies.values())
+
     @property
     def cold_seconds(self) -> float:
         """What a request takes longer where the project is not open: loading it, and filling its caches."""

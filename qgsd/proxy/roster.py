@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Who pays for a worker's time: since when, and how many seconds in advance. `kind` of the request."""
+
+    tenant: str
+    kind: str
+    at: float
+    seconds: float
+
+
 @dataclass(slots=True)
 class Worker:
     """`job` is the request it runs, `errand` the project it loads; both of `key`.
@@ -25,6 +35,7 @@ class Worker:
     done_at: float = 0.0
     leaving: bool = False
     reserve: bool = False
+    charge: Charge | None = None
 
     @property
     def at_work(self) -> bool:
@@ -107,9 +118,9 @@ class Roster:
 
     # Working.
 
-    def begin_job(self, name: bytes, id: str, key: str, depth: int, now: float, seconds: float) -> None:
-        worker = self._begin(name, key, now, seconds)
-        worker.job, worker.depth = id, depth
+    def begin_job(self, name: bytes, id: str, key: str, depth: int, charge: Charge) -> None:
+        worker = self._begin(name, key, charge.at, charge.seconds)
+        worker.job, worker.depth, worker.charge = id, depth, charge
         self._depths[depth] += 1
 
     def begin_errand(self, name: bytes, key: str, now: float, seconds: float) -> None:
@@ -126,7 +137,7 @@ class Roster:
         """What it ran, or the errand, is over."""
         worker = self._workers[name]
         self._uncount(worker)
-        worker.job = worker.errand = None
+        worker.job = worker.errand = worker.charge = None
         if not worker.leaving:
             self._idle[name] = None
 

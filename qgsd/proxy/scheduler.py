@@ -43,6 +43,8 @@ from qgsd.proxy.roster import Roster, Worker
 # was killed by somebody else may have bad luck a few times.
 MAX_ATTEMPTS = 2
 MAX_UNLUCKY_ATTEMPTS = 5
+# Seconds after which what could not be served is looked at again, come what may.
+_ROUSE = 0.25
 
 
 class Scheduler:
@@ -68,10 +70,12 @@ class Scheduler:
         self.coalesced = 0
         self._workerless_since: float | None = now
         self._closing = False
+        self._rouse_at = now
 
     def limit(self, limits: Limits) -> None:
         """Other bounds from now on."""
         self.limits = self.keeper.limits = self._matchmaker.limits = self._admission.limits = limits
+        self._backlog.shares.weigh(limits.weights)
         self.quarantine.size, self.quarantine.ttl = limits.quarantine_size, limits.quarantine_ttl
         self._breakers.timeouts, self._breakers.pause = limits.breaker_timeouts, limits.breaker_pause
 
@@ -141,7 +145,7 @@ class Scheduler:
         else:
             self.coalesced += 1
             self._backlog.join(job, rider)
-        return decisions + self._match(now)
+        return decisions + self._match(now, all_awake=False)
 
     def cancelled(self, id: str) -> list[Decision]:
         """The client has gone: a waiting request is dropped, a running one runs for nothing."""
@@ -198,20 +202,21 @@ class Scheduler:
         if job is not None and job.worker == worker:
             decisions = self._served(job.arrival)
             self._backlog.end_all(job)
+        self._matchmaker.served(state, now)
         if (project := self._projects.get(state.key)) and worker in project.copies:
             self._projects.measured_service(project, now - state.began_at, now, first=state.loaded)
-        self._vacate(worker, state)
+        self._vacate(worker, state, now)
         if state.leaving:
             decisions += self._release(worker, now)
         # Also when it leaves: its key may have one worker more now.
-        return [*decisions, *self._match(now)]
+        return [*decisions, *self._match(now, all_awake=state.leaving)]
 
     def ran_out(self, worker: bytes, id: str, now: float) -> list[Decision]:
         """The worker gave the request up at its deadline; those that came later have time left."""
         state, job = self._roster.get(worker), self._backlog.get(id)
         if state is None or state.job != id:
             return []
-        self._vacate(worker, state)
+        self._vacate(worker, state, now)
         decisions = self._release(worker, now) if state.leaving else []
         if job is not None and job.worker == worker:
             decisions += self._endings.ran_out(job, now)
@@ -234,6 +239,8 @@ class Scheduler:
         self._note_workerless(now)
         job = self._backlog.get(state.job) if state.job is not None else None
         if state.job is not None:
+            # Who loses a worker by somebody else's doing keeps its turn.
+            self._matchmaker.settle(state, now, free=not own_fault and job is not None)
             self._note_cost(state.key, now, own_fault=own_fault or job is None)
         if job is None or job.worker != worker:
             return [*decisions, *self._match(now)]
@@ -280,7 +287,7 @@ class Scheduler:
         if state is None or state.job != id:
             return []
         key = state.key
-        self._vacate(worker, state)
+        self._vacate(worker, state, now)
         decisions = self._release(worker, now) if state.leaving else []
         project = self._projects.known(key)
         if not project.holders(project.generation) and key not in self.keeper.reloads:
@@ -330,7 +337,11 @@ class Scheduler:
             decisions += self._endings.overdue(job, rider, now)
         return decisions
 
-    def _match(self, now: float) -> list[Decision]:
+    def _match(self, now: float, *, all_awake: bool = True) -> list[Decision]:
+        """`all_awake`: what could not be served before may be now, for all that is known."""
+        if all_awake or now >= self._rouse_at:
+            self._rouse_at = now + _ROUSE
+            self._backlog.turns.wake_all()
         # First, for what is over its time must not be begun, though no tick has come since.
         decisions = self._expire(now)
         self._matchmaker.bulkhead.forgive(now)
@@ -340,7 +351,6 @@ class Scheduler:
         decisions += self.keeper.reloads.start_some(now)
         while matched := self._matchmaker.next(now):
             decisions += matched
-        self._matchmaker.note_hot(now)
         decisions += self._release_old()
         return [*decisions, *self.keeper.start_errands(now), *self._reinforcements()]
 
@@ -350,9 +360,11 @@ class Scheduler:
             return []
         return [Reinforce(wanted)]
 
-    def _vacate(self, worker: bytes, state: Worker) -> None:
+    def _vacate(self, worker: bytes, state: Worker, now: float) -> None:
+        self._matchmaker.settle(state, now)
         self._matchmaker.bulkhead.ended(state.key)
         self._roster.end_work(worker)
+        self._matchmaker.freed(worker, state.key)
 
     def _release_old(self) -> list[Decision]:
         """The last request of an old generation may have ended."""

@@ -1,48 +1,193 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Whose turn it is: requests that wait, in a line for each key."""
+"""Whose turn it is: requests that wait, each in the line of its tenant and project.
+
+Next is the first request of the tenant with the least on its account. A line that cannot be served though a
+worker is idle (its project is on hold, has its share of the workers, or a warm worker is worth
+waiting for) is parked until something happens that may change that: so a decision does not look at all
+that wait.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import NamedTuple
+
+from qgsd.proxy.shares import Shares
 
 
-@dataclass(slots=True)
+class Line(NamedTuple):
+    """Requests of a tenant for a project; the tenant may be the project itself."""
+
+    tenant: str
+    project: str
+
+
 class Turns:
-    """Waiting requests, a line a key; each turn serves the key at the front and sends it to the back."""
+    """Ids of requests, in lines."""
 
-    lines: dict[str, deque[str]] = field(default_factory=dict)
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        self.lines: dict[Line, deque[str]] = {}
+        self._of_tenant: dict[str, dict[Line, None]] = {}
+        self._of_project: dict[str, dict[Line, None]] = {}
+        # By the tenant's account as it was; of the entries of a line the one with its number counts.
+        self._order: list[tuple[float, int, Line]] = []
+        self._entries: dict[Line, int] = {}
+        self._numbers = count()
+        self._parked: dict[str, dict[Line, None]] = {}
 
-    def append(self, key: str, id: str) -> None:
-        self.lines.setdefault(key, deque()).append(id)
+    # What waits.
 
-    def put_first(self, key: str, id: str) -> None:
-        line = self.lines.pop(key, deque())
-        line.appendleft(id)
-        self.lines = {key: line, **self.lines}
+    def append(self, line: Line, id: str) -> None:
+        self._open(line).append(id)
 
-    def first(self, key: str) -> str:
-        """The request at the front of a key's line."""
-        return self.lines[key][0]
+    def put_first(self, line: Line, id: str) -> None:
+        self._open(line).appendleft(id)
 
-    def next(self, admits: Callable[[str], bool]) -> str | None:
-        """The request whose turn it is, of the keys that are admitted; None when there is none."""
-        key = next((key for key in self.lines if admits(key)), None)
-        if key is None:
-            return None
-        line = self.lines.pop(key)
-        id = line.popleft()
-        if line:
-            self.lines[key] = line
+    def _open(self, line: Line) -> deque[str]:
+        waiting = self.lines.get(line)
+        if waiting is None:
+            self._shares.enter(line.tenant)
+            waiting = self.lines[line] = deque()
+            self._of_tenant.setdefault(line.tenant, {})[line] = None
+            self._of_project.setdefault(line.project, {})[line] = None
+            self._queue(line)
+        else:
+            # A longer line may be worth another copy of the project.
+            self.wake(line.project)
+        return waiting
+
+    def first(self, line: Line) -> str:
+        """The request at the front of a line."""
+        return self.lines[line][0]
+
+    def waiting(self, project: str) -> list[str]:
+        """The requests for a project."""
+        return [id for line in self._of_project.get(project, ()) for id in self.lines[line]]
+
+    def length(self, project: str) -> int:
+        """How many requests wait for a project."""
+        return sum(len(self.lines[line]) for line in self._of_project.get(project, ()))
+
+    def remove(self, line: Line, id: str) -> None:
+        waiting = self.lines[line]
+        was_first = waiting[0] == id
+        waiting.remove(id)
+        if not waiting:
+            self._close(line)
+        elif was_first:
+            self.wake(line.project)
+
+    def _close(self, line: Line) -> None:
+        del self.lines[line]
+        self._entries.pop(line, None)
+        for index, key in (
+            (self._of_tenant, line.tenant), (self._of_project, line.project), (self._parked, line.project)
+        ):  # fmt: skip
+            if key in index:
+                index[key].pop(line, None)
+                if not index[key]:
+                    del index[key]
+        self._shares.leave(line.tenant)
+
+    # Whose turn it is.
+
+    def next(self, serve: Callable[[Line], bytes | None]) -> tuple[str, bytes] | None:
+        """The next request and where it is served, None when there is none to serve.
+
+        `serve` says where the first request of a line can be; a line that cannot is parked.
+        """
+        while line := self._least():
+            if place := serve(line):
+                return self._take(line), place
+            del self._entries[line]
+            self._parked.setdefault(line.project, {})[line] = None
+        return None
+
+    def _take(self, line: Line) -> str:
+        id = self.lines[line].popleft()
+        if self.lines[line]:
+            # Behind others of an equal account.
+            self._queue(line)
+        else:
+            self._close(line)
         return id
 
-    def waiting(self, key: str) -> list[str]:
-        """The requests in the line of a key."""
-        return list(self.lines.get(key, ()))
+    def _least(self) -> Line | None:
+        """The line of the tenant with the least on its account, of those that are not parked."""
+        while self._order:
+            account, number, line = self._order[0]
+            if self._entries.get(line) != number:
+                heapq.heappop(self._order)
+            elif account < (now := self._shares.account(line.tenant)):
+                heapq.heapreplace(self._order, (now, number, line))
+            else:
+                return line
+        return None
 
-    def remove(self, key: str, id: str) -> None:
-        line = self.lines[key]
+    def _queue(self, line: Line) -> None:
+        number = self._entries[line] = next(self._numbers)
+        heapq.heappush(self._order, (self._shares.account(line.tenant), number, line))
+
+    def credited(self, tenant: str) -> None:
+        """The account of the tenant has become less: its turn may come sooner."""
+        for line in self._of_tenant.get(tenant, ()):
+            if line in self._entries:
+                self._queue(line)
+
+    # Lines that could not be served.
+
+    @property
+    def parked(self) -> int:
+        """Projects with such lines."""
+        return len(self._parked)
+
+    def wake(self, project: str) -> None:
+        """Something has happened to the project, or to a worker that has it open."""
+        for line in self._parked.pop(project, ()):
+            self._queue(line)
+
+    def wake_all(self) -> None:
+        """Something has happened that may concern all."""
+        for project in list(self._parked):
+            self.wake(project)
+
+    def wake_some(self, projects: Iterator[str]) -> None:
+        """A worker is idle that has these open."""
+        if self._parked:
+            for project in projects:
+                self.wake(project)
+
+
+class Depths:
+    """Nested requests that wait, a line for each depth; each turn sends the one at the front to the back."""
+
+    def __init__(self) -> None:
+        self.lines: dict[int, deque[str]] = {}
+
+    def append(self, depth: int, id: str) -> None:
+        self.lines.setdefault(depth, deque()).append(id)
+
+    def put_first(self, depth: int, id: str) -> None:
+        # There are only a few depths.
+        self.lines = {depth: deque([id, *self.lines.pop(depth, ())]), **self.lines}
+
+    def next(self, admits: Callable[[int], bool]) -> str | None:
+        """The request whose turn it is, of the depths that are admitted; None when there is none."""
+        depth = next((depth for depth in self.lines if admits(depth)), None)
+        if depth is None:
+            return None
+        line = self.lines.pop(depth)
+        id = line.popleft()
+        if line:
+            self.lines[depth] = line
+        return id
+
+    def remove(self, depth: int, id: str) -> None:
+        line = self.lines[depth]
         line.remove(id)
         if not line:
-            del self.lines[key]
+            del self.lines[depth]

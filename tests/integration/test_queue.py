@@ -31,9 +31,9 @@ def sleep_path(seconds: float, project: str = "world") -> str:
 class Asking:
     """A request in the background."""
 
-    def __init__(self, instance: Instance, target: str, method: str = "GET") -> None:
+    def __init__(self, instance: Instance, target: str, headers: dict[str, str] | None = None) -> None:
         self.answer: Answer | None = None
-        self._ask = lambda: instance.request(method, target)
+        self._ask = lambda: instance.request("GET", target, headers=headers)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -165,6 +165,21 @@ def test_one_project_does_not_starve_another(launch: Launch, projects: Path) -> 
         assert asking.wait().status == 200
     before_it = sum(asking.answered_at < lone.answered_at for asking in crowd)
     assert before_it <= 4, f"{before_it} of 8 were served first although its turn was next"
+
+
+def test_one_client_does_not_starve_another(launch: Launch, projects: Path) -> None:
+    """Both ask for one project; by address they have equal parts of the time."""
+    settings = (f"server.pluginpath={PLUGINS}", "fairness.key=client", "server.http_proxy=yes")
+    more = [word for setting in settings for word in ("--set", setting)]
+    instance = launch("--rootdir", str(projects), "-w", "1", *more)
+    crowd = [Asking(instance, sleep_path(0.2)) for _ in range(8)]
+    wait_for("a crowd waits", lambda: waiting(instance) >= 6)
+    lone = Asking(instance, TILE, headers={"X-Forwarded-For": "192.0.2.7"})
+    assert lone.wait().status == 200
+    for asking in crowd:
+        assert asking.wait().status == 200
+    before_it = sum(asking.answered_at < lone.answered_at for asking in crowd)
+    assert before_it <= 5, f"{before_it} of 8 were served first although its turn was next"
 
 
 def test_a_write_that_killed_its_worker_is_not_tried_again(single: Instance) -> None:

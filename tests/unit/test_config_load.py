@@ -74,6 +74,7 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "worker.host": ("proxy.example", "10.0.0.1"),
         "control.address": ("ipc:///run/c", "tcp://127.0.0.1:7000"),
         "cache.default_handler": ("maps", "gis"),
+        "fairness.key": ("client", "project"),
         "cache.allow_storage_schemes": ("file", "file, postgresql"),
     }
     kind = declared.kind

@@ -525,6 +525,8 @@ def remains(scheduler: Scheduler) -> dict[str, object]:
     }
     del held["coalesced"]
     held["waits"], held["of_length"] = scheduler._backlog._waits._lines, scheduler._backlog._waits._of_length
+    held["active"] = scheduler._backlog.shares._active
+    held["parked"], held["entries"] = scheduler._backlog.turns._parked, scheduler._backlog.turns._entries
     held["turns"], held["nested"] = scheduler._backlog.turns.lines, scheduler._backlog.nested.lines
     held["occupied"] = scheduler._matchmaker.bulkhead._occupied
     held["_depths"] = {depth: count for depth, count in scheduler._roster._depths.items() if count}

@@ -68,6 +68,8 @@ class QgisHandler(ServiceHandler):
             fingerprint=self._fingerprint(body),
             depth=origin.depth,
             parent=origin.parent,
+            pixels=wanted.pixels,
+            client=self.request.remote_ip or "",
             flight=flight(project, url, headers) if shareable and method in ("GET", "HEAD") else "",
         )
         limits = self.settings_now.server
