@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test test-trixie test-bookworm lint chaos soak bench bench-quick format clean
+.PHONY: help setup run test test-trixie test-bookworm test-rival lint chaos soak bench bench-quick format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,10 @@ bench: .venv/.ready ## side by side with FastCGI and py-qgis-server, about a qua
 bench-quick: .venv/.ready ## the same in three minutes: one short round
 	@scripts/setup-bench
 	@$(BIN)/python -m bench --quick
+
+test-rival: .venv/.ready ## the same requests to py-qgis-server and to qgsd: the same answers?
+	@scripts/setup-test
+	@QGSD_RIVAL=$$(scripts/setup-rival) $(BIN)/pytest -s tests/rival
 
 format: .venv/.ready ## put all code into the common form
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

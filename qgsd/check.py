@@ -9,6 +9,7 @@ import sys
 
 from qgsd.config import Loaded, render
 from qgsd.errors import StartError
+from qgsd.extensions import policies_in_vain
 from qgsd.master.instance import check_settings
 from qgsd.master.spawn import User
 
@@ -21,6 +22,8 @@ _QGIS = (
 def check(loaded: Loaded) -> int:
     """Print every option in force and where it came from, then what stands in the way; 0 if nothing does."""
     print(render.listing(loaded), end="")
+    for line in policies_in_vain():
+        print(f"warning: {line}")
     problems = [problem for problem in (_settings_problem(loaded), _qgis_problem(loaded)) if problem]
     for problem in problems:
         print(f"qgsd: {problem}", file=sys.stderr)

@@ -25,6 +25,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
         command.add_argument("--version", action="version", version=f"qgsd {__version__}")
         if name == "config":
+            command.add_argument(
+                "--commented", action="store_true", help="each option behind a #: the file says nothing yet"
+            )
             command.add_argument("--markdown", action="store_true", help="as tables for the documentation")
             continue
         if name == "keygen":
@@ -124,7 +127,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    print(render.markdown() if arguments.markdown else render.ini(), end="")
+    print(render.markdown() if arguments.markdown else render.ini(commented=arguments.commented), end="")
     return 0
 
 

@@ -118,6 +118,9 @@ class Alias:
 
         Raises `ValueError` with a few words on what is wrong.
         """
+        if text.startswith("/"):
+            # A folder without `file:` before it, as py-qgis-server takes it.
+            text = f"file:{text}"
         match = _SCHEME.match(text)
         if not match or canonical_scheme(match[1]) in _FOREIGN:
             raise ValueError("not the URL of a store of projects")
@@ -129,9 +132,9 @@ class Alias:
         found = _parameters(query)
         if found is None or "{path}" in authority:
             raise ValueError("not a URL")
-        if scheme == "file" and (authority or query):
+        if scheme == "file" and (authority or (query and "{path}" not in query)):
             raise ValueError("a file: URL has neither host nor parameters")
-        if scheme == "file" and "{path}" not in path and not path.endswith("/"):
+        if scheme == "file" and "{path}" not in path + query and not path.endswith("/"):
             raise ValueError("a folder must end in /, or {path} must say where the client's path goes")
         return cls(scheme, path, authority, found)
 
@@ -152,6 +155,8 @@ class Alias:
         path, base = self.path, ""
         if self.is_template:
             path = self.path.replace("{path}", asked.path)
+            # A file has no parameters; with `{path}` in one the alias means a single project.
+            parameters = {} if self.scheme == "file" else parameters
             base = posixpath.dirname(self.path.partition("{path}")[0]) if "{path}" in self.path else ""
         elif self.path.endswith("/"):
             base = self.path

@@ -52,7 +52,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     `depth` is how many requests of this server wait for it (a project that shows a map of its own server),
     `parent` the id of the nearest of them. Requests of one `flight` look the same to QGIS and its plugins, so
     they may share an answer; empty for one that must have its own. `pixels` of the picture that is asked
-    for, 0 where none is; `client` the address of who asks.
+    for, 0 where none is; `client` the address of who asks. `debug`: its worker logs all it can of it.
     """
 
     id: str
@@ -70,6 +70,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     flight: str = ""
     pixels: int = 0
     client: str = ""
+    debug: bool = False
 
 
 class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):

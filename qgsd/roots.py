@@ -47,5 +47,19 @@ class Roots:
             yield from (named.with_name(named.name + suffix) for suffix in suffixes)
 
 
+def as_map(project: str, folders: Iterable[str]) -> str:
+    """What the administrator calls a project, as MAP says it: a file below a folder by its path there.
+
+    >>> as_map("/srv/maps/town.qgs", ["/srv/maps"]), as_map("gis:town", []), as_map("/etc/x", ["/srv/maps"])
+    ('town.qgs', 'gis:town', '/etc/x')
+    """
+    if os.path.isabs(project):
+        for folder in folders:
+            below = os.path.relpath(project, folder)
+            if not below.startswith(".."):
+                return below
+    return project
+
+
 def _is_within(real: Path, folders: Iterable[Path]) -> bool:
     return any(real.is_relative_to(folder) for folder in folders)

@@ -8,7 +8,7 @@ command line, `qgsd config`, `qgsd check`, and what children are told.
 4
 """
 
-from . import render
+from . import public, render
 from .arguments import add_flags, add_set_flag, overrides_from
 from .catalogue import changes, declarations, find, in_force, named
 from .declaration import Declaration
@@ -46,5 +46,6 @@ __all__ = [
     "load",
     "named",
     "overrides_from",
+    "public",
     "render",
 ]

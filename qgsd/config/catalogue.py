@@ -7,11 +7,12 @@ import dataclasses
 from collections.abc import Iterator
 from functools import cache
 
+from . import migration
 from .declaration import METADATA, Declaration, OpenSection, placed
 from .errors import ConfigError, nearest
 from .options import OPEN_SECTIONS, Settings
 
-# py-qgis-server's names for sections of qgsd.
+# py-qgis-server's names for sections of qgsd; of [api:NAME] see `canonical`.
 ALIASES = {"projects.cache": "cache"}
 
 _DEFAULTS = Settings()
@@ -47,13 +48,19 @@ def closed_sections() -> dict[str, type]:
 
 
 def canonical(section: str) -> str:
-    """The section's own name, where `section` may be another name for it."""
+    """The section's own name, where `section` may be another name for it.
+
+    >>> canonical("projects.cache"), canonical("api:landing_page"), canonical("server")
+    ('cache', 'environment', 'server')
+    """
+    if section.startswith("api:") and section != "api:":
+        return "environment"
     return ALIASES.get(section, section)
 
 
 def find(section: str, key: str) -> Declaration | None:
     """The option of that name, or None."""
-    opened = open_sections().get(section)
+    opened = open_sections().get(canonical(section))
     if opened is None:
         return _by_id().get((canonical(section), key))
     try:
@@ -102,7 +109,8 @@ def unknown_key(
 ) -> ConfigError:
     """The error for a key that a known section does not have."""
     known = [d.key for d in declarations() if d.section == canonical(section)]
-    opened = open_sections().get(section)
+    opened = open_sections().get(canonical(section))
+    name = migration.name_of(section, key)
     return ConfigError(
         "unknown key" if opened is None else "not a name",
         file=file,
@@ -112,6 +120,7 @@ def unknown_key(
         found=key,
         allowed=", ".join(known) if opened is None else opened.names,
         nearest=_in_other_section(key) or nearest(key, known) or _like_in_other_section(key),
+        instead=name.note if name else "",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,6 +55,11 @@ class Declaration:
     open_in: str = ""
 
     @property
+    def has_default(self) -> bool:
+        """Whether it has a value where nobody gives one: of an open section only some do."""
+        return not self.open_in or self.default is not None
+
+    @property
     def id(self) -> tuple[str, str]:
         return self.section, self.key
 
@@ -89,6 +94,8 @@ class OpenSection:
     :param about: what the section is for.
     :param help: what one of the options is.
     :param example: one of them, as it may stand in a file.
+    :param defaults: the values of keys that are there where nobody gives them.
+    :param secret: which keys have values that must not be shown.
     """
 
     section: str
@@ -100,6 +107,8 @@ class OpenSection:
     help: str
     example: str
     live: bool = False
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    secret: Callable[[str], bool] = lambda key: False
 
     @property
     def environment(self) -> str:
@@ -113,8 +122,8 @@ class OpenSection:
         """
         key = self.name(key)
         return Declaration(
-            self.section, key, self.kind, "", self.help, self.environment + _upper(key),
-            live=self.live, open_in=self.field,
+            self.section, key, self.kind, self.defaults.get(key), self.help, self.environment + _upper(key),
+            live=self.live, open_in=self.field, secret=self.secret(key),
         )  # fmt: skip
 
 

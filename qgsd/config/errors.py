@@ -26,6 +26,7 @@ class ConfigError(Exception):
     :param found: the text that is wrong.
     :param allowed: what may stand there instead.
     :param nearest: the known name that looks most like the one found.
+    :param instead: what to use in its place, in words.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ConfigError(Exception):
         found: str | None = None,
         allowed: str = "",
         nearest: str | None = None,
+        instead: str = "",
     ) -> None:
         self.problem = problem
         self.file = file
@@ -48,6 +50,7 @@ class ConfigError(Exception):
         self.found = found
         self.allowed = allowed
         self.nearest = nearest
+        self.instead = instead
         super().__init__(problem)
 
     def __str__(self) -> str:
@@ -59,6 +62,8 @@ class ConfigError(Exception):
             said.append(f"allowed: {self.allowed}")
         if self.nearest:
             said.append(f"did you mean {self.nearest}?")
+        if self.instead:
+            said.append(f"instead: {self.instead}")
         return _one_line("; ".join(said))
 
     def _place(self) -> str:

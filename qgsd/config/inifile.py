@@ -38,7 +38,9 @@ class Entry:
     file: str
     line: int
 
-    def error(self, problem: str, found: str | None = None, allowed: str = "") -> ConfigError:
+    def error(
+        self, problem: str, found: str | None = None, allowed: str = "", instead: str = ""
+    ) -> ConfigError:
         return ConfigError(
             problem,
             file=self.file,
@@ -46,6 +48,7 @@ class Entry:
             key=f"[{self.section}] {self.key}",
             found=self.text if found is None else found,
             allowed=allowed,
+            instead=instead,
         )
 
 

@@ -169,6 +169,27 @@ class Text(Kind[str]):
 
 
 @dataclass(frozen=True)
+class Checked(Kind[str]):
+    """One line of text in a form of its own.
+
+    :param check: gives the text its final form, or raises ValueError.
+    :param what: that form in words.
+    """
+
+    check: Callable[[str], str]
+    what: str
+
+    def parse(self, text: str, folder: str) -> str:
+        return self.check(one_line(text))
+
+    def format(self, value: str) -> str:
+        return value
+
+    def describe(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True)
 class Path(Kind[str]):
     """The path of a file or folder: absolute, `~` expanded; it need not exist.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import migration
 from .catalogue import (
     canonical,
     closed_sections,
@@ -31,6 +32,8 @@ Id = tuple[str, str]
 DEFAULT = "default"
 COMMAND_LINE = "command line"
 
+_WORKER_PORT = 18080
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -40,12 +43,14 @@ class Loaded:
         "command line".
     :param path: the configuration file, absolute, if there is one.
     :param unknown_environment: QGSRV_ variables that no option knows, each with the known one most like it.
+    :param notes: names of py-qgis-server that have no effect here, a line each that says why or what to use.
     """
 
     settings: Settings
     sources: dict[Id, str]
     path: str | None = None
     unknown_environment: dict[str, str | None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,32 @@ def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[Id, st
     given = {d.id: _Given(d.default, DEFAULT) for d in declarations()}
     given |= _from_environment(environ)
     commanded = _from_command_line(overrides)
+    notes = _environment_notes(environ)
     if path:
-        given |= _from_file(read(path), os.path.dirname(os.path.abspath(path)), given, commanded)
+        ini = read(path)
+        given |= _from_file(ini, os.path.dirname(os.path.abspath(path)), given, commanded)
+        notes = [*_file_notes(ini), *notes]
     given |= commanded
+    _follow_hostaddr(given)
     return Loaded(
         settings=_settings({option: one.value for option, one in given.items()}),
         sources={option: one.source for option, one in given.items()},
         path=os.path.abspath(path) if path else None,
         unknown_environment=_unknown(environ),
+        notes=notes,
     )
+
+
+def _follow_hostaddr(given: dict[Id, _Given]) -> None:
+    """py-qgis-server's one address for the queue: a proxy listens there, workers connect to it."""
+    named = given["zmq", "hostaddr"]
+    if named.source == DEFAULT:
+        return
+    source = f"zmq.hostaddr, {named.source}"
+    if given["zmq", "bindaddr"].source == DEFAULT:
+        given["zmq", "bindaddr"] = _Given(f"tcp://{named.value}:{_WORKER_PORT}", source)
+    if given["worker", "host"].source == DEFAULT and named.value != "*":
+        given["worker", "host"] = _Given(named.value, source)
 
 
 def _settings(values: Mapping[Id, Any]) -> Settings:
@@ -160,8 +182,10 @@ def _from_file(
         # A reference means the option's value in force, wherever that comes from.
         if declared.id in entries and declared.id not in above:
             return entries[declared.id][1]
-        # Of an open section only what somebody gave: KeyError.
-        value: str = declared.kind.format((above.get(declared.id) or below[declared.id]).value)
+        given = above.get(declared.id) or below.get(declared.id)
+        if given is None and not declared.has_default:
+            raise KeyError(key)
+        value: str = declared.kind.format(given.value if given else declared.default)
         return value
 
     expander = Expander(lookup)
@@ -179,13 +203,14 @@ def _from_file(
 def _known_entries(ini: IniFile) -> dict[Id, tuple[Declaration, Entry]]:
     """The entries by option. Raises ConfigError for unknown sections and keys, and for duplicates."""
     for section, line in ini.sections.items():
-        if canonical(section) not in sections():
+        if canonical(section) not in sections() and not migration.has_section(section):
             raise unknown_section(section, file=ini.file, line=line)
     known: dict[Id, tuple[Declaration, Entry]] = {}
     for entry in ini.entries:
         declared = find(entry.section, entry.key)
         if declared is None:
-            raise unknown_key(entry.section, entry.key, file=entry.file, line=entry.line)
+            _refuse_unless_idle(entry)
+            continue
         if declared.id in known:
             first = known[declared.id][1]
             raise entry.error(
@@ -197,6 +222,38 @@ def _known_entries(ini: IniFile) -> dict[Id, tuple[Declaration, Entry]]:
     return known
 
 
+def _refuse_unless_idle(entry: Entry) -> None:
+    name = migration.name_of(entry.section, entry.key)
+    if name is None:
+        raise unknown_key(entry.section, entry.key, file=entry.file, line=entry.line)
+    if name.asks_for(entry.text):
+        raise entry.error("an option of py-qgis-server that qgsd does not have", instead=name.note)
+
+
+def _file_notes(ini: IniFile) -> list[str]:
+    """Of entries that are let pass."""
+    notes = []
+    for entry in ini.entries:
+        name = migration.name_of(entry.section, entry.key)
+        if name and name.idle and find(entry.section, entry.key) is None:
+            where = f"{entry.file}:{entry.line}: [{entry.section}] {entry.key}"
+            notes.append(f"{where} has no effect: {name.note}")
+    return notes
+
+
+def _environment_notes(environ: Mapping[str, str]) -> list[str]:
+    """Of variables of py-qgis-server that have no effect here: a line each."""
+    notes = []
+    for variable in sorted(environ):
+        name, text = migration.set_by(variable), environ[variable]
+        if name is not None:
+            if find(name.section, name.key) is None and text and (name.idle or name.asks_for(text)):
+                notes.append(f"environment {variable} has no effect: {name.note}")
+        elif known := migration.variable_named(variable):
+            notes.append(f"environment {variable} has no effect: {known.note}")
+    return notes
+
+
 def _same_section(first: Entry, second: Entry) -> str:
     if first.section == second.section:
         return ""
@@ -205,11 +262,14 @@ def _same_section(first: Entry, second: Entry) -> str:
 
 def _unknown(environ: Mapping[str, str]) -> dict[str, str | None]:
     known = {d.environment.removeprefix(ENVIRONMENT_PREFIX): d.environment for d in declarations()}
+    others = {variable for d in declarations() for variable in d.also}
     opened = tuple(section.environment for section in open_sections().values())
     unknown: dict[str, str | None] = {}
     for name in sorted(environ):
         # The common prefix would make everything look alike.
         rest = name.removeprefix(ENVIRONMENT_PREFIX)
+        if migration.set_by(name) or migration.variable_named(name) or name in others:
+            continue
         if name.startswith(ENVIRONMENT_PREFIX) and rest not in known and not name.startswith(opened):
             like = nearest(rest, known)
             unknown[name] = known[like] if like else None

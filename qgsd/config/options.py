@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from qgsd.location import Alias, alias_name
 
+from . import public
 from .declaration import RUN, STOP, WORKER, OpenSection, option
 from .kinds import (
     Boolean,
@@ -134,6 +135,16 @@ class ServerSettings:
         live=True,
     )
     pluginpath: str = option("", Path(), "folder of QGIS Server plugins, instead of QGIS_PLUGINPATH")
+    plugin_apis: bool = option(
+        True, Boolean(), "OGC APIs of plugins that [api.endpoints] does not name may be asked too", live=True
+    )
+    status_page: bool = option(False, Boolean(), "tell versions and state at /status", live=True)
+    debug_request_id: str = option(
+        "",
+        Text(r"[!-~]+", "an X-Debug-Id, * for any", empty=True),
+        "requests with this X-Debug-Id are logged in full by their worker",
+        live=True,
+    )
     restartmon: str = option("", Path(), "a file whose change replaces all workers, without losing a request")
     restartmon_check_time: int = option(
         3000,
@@ -182,7 +193,9 @@ class LoggingSettings:
     )
     file: str = option("", Path(), "log here instead of stderr")
     access: str = option("-", Path(words=("-", "off"), empty=False), "access log: - (stdout), off, or a file")
-    qgis_info: bool = option(False, Boolean(), "QGIS's own info messages too", live=True)
+    qgis_info: bool = option(
+        False, Boolean(), "QGIS's own info messages too", live=True, also=("QGSRV_QGIS_INFO",)
+    )
 
 
 @dataclass(frozen=True)
@@ -207,6 +220,13 @@ class CacheSettings:
     )
     preload_config: str = option(
         "", Path(), "file of projects to keep open at all times, one a line as in MAP=", live=True
+    )
+    default_project: str = option(
+        "",
+        Text(empty=True),
+        "the project of requests that name none, as in MAP= or the path of its file",
+        also=("QGIS_PROJECT_FILE",),
+        live=True,
     )
     load_timeout: float = option(
         60.0,
@@ -271,6 +291,11 @@ class ZmqSettings:
         "OWS-SERVER",
         Text(r"\S{1,200}", "up to 200 characters without blanks"),
         "name under which workers join the queue",
+    )
+    hostaddr: str = option(
+        "*",
+        Text(r"[^\s/:]+|\[[0-9A-Fa-f:.]+\]", "* or a host name or address"),
+        "where bindaddr and worker.host are not given: the machine with the queue",
     )
     bindaddr: str = option(
         "tcp://*:18080",
@@ -450,6 +475,10 @@ class Settings:
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     schemes: dict[str, str] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
+    metadata: public.MetadataSettings = field(default_factory=public.MetadataSettings)
+    api_endpoints: dict[str, str] = field(default_factory=dict)
+    api_enabled: dict[str, bool] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 OPEN_SECTIONS = (
@@ -475,4 +504,5 @@ OPEN_SECTIONS = (
         example="town/sewers=4",
         live=True,
     ),
+    *public.OPEN_SECTIONS,
 )

@@ -10,18 +10,18 @@ from .declaration import Declaration, OpenSection
 from .loading import Loaded
 
 
-def ini() -> str:
-    """A commented ini file of all options with their defaults; loading it changes nothing.
+def ini(*, commented: bool = False) -> str:
+    """An ini file that explains all options, with their defaults; loading it changes nothing.
 
-    The file is weaker than the command line but stronger than the environment: whoever sets options by
-    environment takes the lines of these options out.
+    :param commented: each option behind a `#`, so that the file, which is stronger than the environment,
+        says nothing until somebody takes a `#` away.
     """
     blocks = []
     for section, about in sections().items():
         if section in open_sections():
             blocks.append(_open_ini(open_sections()[section]))
             continue
-        entries = (_ini_entry(d) for d in declarations() if d.section == section)
+        entries = (_ini_entry(d, "#" * commented) for d in declarations() if d.section == section)
         blocks.append("\n\n".join([f"# {about}\n[{section}]", *entries]))
     return "\n\n\n".join(blocks) + "\n"
 
@@ -41,14 +41,15 @@ def listing(loaded: Loaded) -> str:
 
 
 def warnings(loaded: Loaded) -> list[str]:
-    """A line for each environment variable that looks like an option and is none."""
-    return [
+    """A line for each environment variable that looks like an option and is none, and for the notes."""
+    unknown = [
         f"warning: environment {name}: no option has this name" + (f", did you mean {like}?" if like else "")
         for name, like in loaded.unknown_environment.items()
     ]
+    return [*unknown, *(f"warning: {note}" for note in loaded.notes)]
 
 
-def _ini_entry(declared: Declaration) -> str:
+def _ini_entry(declared: Declaration, mark: str) -> str:
     variables = [declared.environment, *declared.also]
     facts = [f"allowed: {declared.kind.describe()}", " or ".join(variables), *_flag(declared)]
     value = declared.kind.format(declared.default).replace("$", "$$")
@@ -56,7 +57,7 @@ def _ini_entry(declared: Declaration) -> str:
         [
             f"# {declared.help}",
             f"# {'; '.join(facts)}; {_when(declared)}",
-            f"{declared.key}={value}",
+            f"{mark}{declared.key}={value}",
         ]
     )
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import setproctitle
 
-from qgsd.config import Loaded
+from qgsd import extensions
+from qgsd.config import Loaded, render
 from qgsd.control import locate
 from qgsd.control.errors import BadUsage
 from qgsd.control.operations import Refused
@@ -120,6 +121,8 @@ class _Master:
         self.instance = instance
         self.notifier = Notifier(os.environ)
         self.log = MasterLog(instance.settings.logging.level, instance.settings.logging.file)
+        for warning in (*render.warnings(instance.loaded), *extensions.policies_in_vain()):
+            logger.warning("%s", warning.removeprefix("warning: "))
         self.tasks: set[asyncio.Task[Any]] = set()
         self._fed_watchdog = 0.0
         server = instance.settings.server

@@ -10,6 +10,7 @@ from qgis.PyQt.QtCore import QBuffer, QByteArray, QIODevice
 from qgis.server import QgsBufferServerRequest, QgsServerRequest, QgsServerResponse
 
 from qgsd import messages
+from qgsd.worker import service_urls
 
 # Passed on when this much has gathered: QGIS flushes after every feature, thousands of times an answer.
 PIECE = 128 * 1024
@@ -26,10 +27,13 @@ _METHODS = {
 Send = Callable[[int, messages.Headers, bytes, bool], None]
 
 
-def qgis_request(request: messages.Request, body: bytes) -> QgsBufferServerRequest:
-    """The request as QGIS wants it. Of repeated headers the values are joined, as CGI does."""
+def qgis_request(request: messages.Request, body: bytes, urls: service_urls.Pairs) -> QgsBufferServerRequest:
+    """The request as QGIS wants it. Of repeated headers the values are joined, as CGI does.
+
+    :param urls: headers for addresses of services, where the request has none.
+    """
     headers: dict[str | None, str | None] = {}
-    for name, value in request.headers:
+    for name, value in service_urls.add(request.headers, urls):
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return QgsBufferServerRequest(request.url, _METHODS[request.method], headers, body)
 

@@ -10,11 +10,14 @@ import os
 import tempfile
 from collections.abc import MutableMapping
 
-from qgsd.config import CacheSettings
+from qgsd.config import CacheSettings, Settings, public
 
 
 def prepare(environ: MutableMapping[str, str], tmpdir: str) -> None:
     """Set what a process without a screen, and one that will fork, needs."""
+    # py-qgis-server's name for where QGIS is installed.
+    if "QGIS3_HOME" in environ:
+        environ.setdefault("QGIS_PREFIX_PATH", environ["QGIS3_HOME"])
     # QGIS draws without a display.
     environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     # OpenBLAS (numpy) starts threads at import, which a fork would lose.
@@ -42,6 +45,20 @@ def use_tmpdir(environ: MutableMapping[str, str], tmpdir: str) -> None:
     tempfile.tempdir = None
 
 
-def apply(tmpdir: str, cache: CacheSettings) -> None:
+def tell_landing_page(environ: MutableMapping[str, str], settings: Settings) -> str:
+    """Let QGIS's own landing page know its path and the projects. Its path; empty where it is not wanted."""
+    if not settings.api_enabled.get(public.LANDING_PAGE):
+        return ""
+    path = (public.DEFAULT_ENDPOINTS | settings.api_endpoints)[public.LANDING_PAGE]
+    path = "/" + environ.setdefault("QGIS_SERVER_LANDING_PAGE_PREFIX", path).strip("/")
+    environ["QGIS_SERVER_LANDING_PAGE_PREFIX"] = path
+    folders = "||".join(settings.cache.rootdir) or os.getcwd()
+    environ.setdefault("QGIS_SERVER_LANDING_PAGE_PROJECTS_DIRECTORIES", folders)
+    return path
+
+
+def apply(tmpdir: str, settings: Settings) -> None:
     prepare(os.environ, tmpdir)
-    tell_qgis(os.environ, cache)
+    tell_qgis(os.environ, settings.cache)
+    os.environ.update(settings.variables)
+    tell_landing_page(os.environ, settings)

@@ -24,7 +24,8 @@ from qgis.server import QgsServer, QgsServerApi, QgsServiceRegistry
 
 # isort: on
 
-from qgsd.config import Settings
+from qgsd.config import Settings, public
+from qgsd.worker import service_urls
 from qgsd.worker.filters import FeatureLimit
 from qgsd.worker.stores.base import without_passwords
 
@@ -50,6 +51,8 @@ class QgisServer:
     broken_plugins: dict[str, str] = field(default_factory=dict)
     plugin_apis: list[QgsServerApi] = field(default_factory=list)
     limit: FeatureLimit | None = None
+    landing_page: str = ""
+    service_urls: service_urls.Pairs = field(default_factory=list)
 
     @property
     def version(self) -> str:
@@ -58,19 +61,29 @@ class QgisServer:
         return version.split("-")[0]
 
     def has_plugin_api_for(self, url: str) -> bool:
-        """Whether a plugin has registered an OGC API that takes requests for this address."""
-        return any(api.accept(QUrl(url)) for api in self.plugin_apis)
+        """Whether an OGC API of a plugin takes requests for this address, or QGIS's own landing page."""
+        address = QUrl(url)
+        return self._is_landing_page(address.path()) or any(api.accept(address) for api in self.plugin_apis)
+
+    def _is_landing_page(self, path: str) -> bool:
+        # Registered by QGIS in C++, so not among those of plugins.
+        return bool(self.landing_page) and (path + "/").startswith(self.landing_page + "/")
 
 
 def start(settings: Settings) -> QgisServer:
     """Start QGIS Server and load its plugins; one that fails is reported and left out."""
     qInstallMessageHandler(_log_qt)
+    urls = service_urls.take(os.environ)
     application = QgsApplication([], False)
     # Where it starts QGIS takes the first project file for the one of all requests that name none.
     with contextlib.chdir(tempfile.gettempdir()):
-        qgis = QgisServer(application, QgsServer())
+        qgis = QgisServer(application, QgsServer(), service_urls=urls)
     _log_qgis_messages(qgis_info=settings.logging.qgis_info)
     _watch_registered_apis(qgis.plugin_apis)
+    if settings.api_enabled.get(public.LANDING_PAGE):
+        qgis.landing_page = os.environ.get("QGIS_SERVER_LANDING_PAGE_PREFIX", "")
+    # Packages of QGIS that its plugins may import (py-qgis-server).
+    sys.path.append(os.environ.get("QGIS3_PLUGINPATH", "/usr/share/qgis/python/plugins"))
     for folder in _plugin_folders(settings.server.pluginpath):
         _load_plugin(qgis, folder)
     if settings.server.getfeaturelimit >= 0:
@@ -143,6 +156,10 @@ def _load_plugin(qgis: QgisServer, folder: Path) -> None:
 
     utils.serverIface = qgis.server.serverInterface()  # type: ignore[assignment]
     name = folder.name
+    metadata = _metadata(folder / "metadata.txt")
+    # As QGIS's own start leaves it: plugins ask qgis.utils for their version.
+    utils.available_plugins.append(name)
+    utils.plugins_metadata_parser[name] = metadata
     try:
         __import__(name)
         utils.server_plugins[name] = sys.modules[name].serverClassFactory(utils.serverIface)
@@ -151,5 +168,5 @@ def _load_plugin(qgis: QgisServer, folder: Path) -> None:
         logger.error("the plugin %s does not load: %s\n%s", name, error, traceback.format_exc())
         qgis.broken_plugins[name] = str(error) or type(error).__name__
         return
-    qgis.plugins[name] = _metadata(folder / "metadata.txt").get("general", "version", fallback="")
+    qgis.plugins[name] = metadata.get("general", "version", fallback="")
     logger.info("plugin %s %s loaded", name, qgis.plugins[name])

@@ -22,6 +22,7 @@ from qgsd.scoreboard import State
 from qgsd.worker import cancelling
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.connection import Connection
+from qgsd.worker.debugging import debugging
 from qgsd.worker.loading import uses_databases
 from qgsd.worker.nested import NestingMark
 from qgsd.worker.projects import Projects, WrongVersion
@@ -294,7 +295,8 @@ class Worker:
             # Only an OGC API of a plugin may be asked without a project.
             project, load = self._project(assignment, request.project) if request.project else (None, 0.0)
             answer = _Answer(self, request.id, assignment.queued, load)
-            self._run_qgis(request, body, project, answer)
+            with debugging(request):
+                self._run_qgis(request, body, project, answer)
         except WrongVersion as wrong:
             self.connection.send(messages.Superseded(request.id, wrong.version, wrong.known))
         except LocationError as error:
@@ -323,8 +325,9 @@ class Worker:
     ) -> None:
         response = StreamedResponse(answer.send)
         try:
+            asked = qgis_request(request, body, self.qgis.service_urls)
             with self._in_time(response):
-                self.qgis.server.handleRequest(qgis_request(request, body), response, project)
+                self.qgis.server.handleRequest(asked, response, project)
             if response.cancelled:
                 self._give_up(request, response, answer)
             else:

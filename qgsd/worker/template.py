@@ -140,7 +140,7 @@ def main() -> None:
     # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     child = Child.start()
-    environment.apply(child.begin.tmpdir, child.settings.cache)
+    environment.apply(child.begin.tmpdir, child.settings)
     try:
         Template(child).run()
     except ChannelClosed:

@@ -28,7 +28,7 @@ class Reply:
 # qgsd's own, of which QGIS Server says nothing (or its web server says them).
 OURS = {
     "server", "date", "connection", "transfer-encoding", "x-request-id", "server-timing", "vary",
-    "access-control-allow-origin", "access-control-expose-headers",
+    "access-control-allow-origin", "access-control-expose-headers", "x-map-id",
 }  # fmt: skip
 # What qgsd adds where QGIS and its plugins say nothing.
 ADDED = {"etag", "accept-ranges"}
@@ -55,7 +55,7 @@ def differences(reference: Reply, ours: Reply) -> list[str]:
         found.append(f"status {reference.status} is {ours.status}: {ours.body[:300]!r}")
     found += _headers(reference, ours)
     kind = reference.headers.get("content-type", "")
-    if told := _bodies(kind, _settled(reference.body), _settled(ours.body)):
+    if told := _bodies(kind, settled(reference.body), settled(ours.body)):
         found.append(told)
     return found
 
@@ -74,7 +74,8 @@ def _headers(reference: Reply, ours: Reply) -> Iterable[str]:
         yield f"header {name}: {wanted!r} is {got!r}"
 
 
-def _settled(body: bytes) -> bytes:
+def settled(body: bytes) -> bytes:
+    """The body without what QGIS draws anew for every answer."""
     for pattern, replacement in _CHANGING:
         body = pattern.sub(replacement, body)
     return body

@@ -72,9 +72,15 @@ def test_behind_a_proxy(behind_proxy: Instance, headers: dict[str, str], base: s
 
 
 def test_the_header_of_qgis_that_names_a_service(behind_proxy: Instance) -> None:
-    headers = {"X-Qgis-Wms-Service-Url": "https://m.example/wms"}
-    wms = behind_proxy.get(ows_path(SERVICE="WMS", REQUEST="GetCapabilities"), **headers).text
-    assert 'xlink:href="https://m.example/wms' in wms
+    for service in ("WMS", "WFS", "WCS", "WMTS"):
+        headers = {f"X-Qgis-{service}-Service-Url": "https://m.example/one"}
+        told = behind_proxy.get(ows_path(SERVICE=service, REQUEST="GetCapabilities"), **headers).text
+        assert 'xlink:href="https://m.example/one' in told, service
+        other = "WFS" if service == "WMS" else "WMS"
+        assert (
+            "m.example"
+            not in behind_proxy.get(ows_path(SERVICE=other, REQUEST="GetCapabilities"), **headers).text
+        )
 
 
 def test_an_address_of_the_configuration_changes_at_reload(launch, projects: Path) -> None:  # type: ignore[no-untyped-def]

@@ -163,6 +163,16 @@ def test_the_printed_file_changes_nothing(tmp_path: Path) -> None:
     assert all(source.startswith(f"{path}:") for source in loaded.sources.values())
 
 
+def test_the_commented_file_says_nothing_until_it_is_edited(tmp_path: Path) -> None:
+    path = tmp_path / "qgsd.ini"
+    path.write_text(render.ini(commented=True))
+    loaded = load(str(path), {"QGSRV_SERVER_WORKERS": "3"}, {})
+    assert loaded.settings.server.workers == 3
+    assert set(loaded.sources.values()) == {"default", "environment QGSRV_SERVER_WORKERS"}
+    path.write_text(render.ini(commented=True).replace("#workers=2", "workers=4"))
+    assert load(str(path), {"QGSRV_SERVER_WORKERS": "3"}, {}).settings.server.workers == 4
+
+
 def test_the_printed_file_explains_every_option() -> None:
     lines = render.ini().splitlines()
     for declared in declarations():

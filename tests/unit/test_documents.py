@@ -12,12 +12,43 @@ import pytest
 
 from qgsd.config import render
 from qgsd.control.commands import COMMANDS
+from tests.documents import expected
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_shipped_configuration_is_the_declared_one() -> None:
-    assert (ROOT / "etc" / "qgsd.ini").read_text() == render.ini(), "run: qgsd config > etc/qgsd.ini"
+    assert (ROOT / "etc" / "qgsd.ini").read_text() == render.ini(), "run: scripts/docs"
+
+
+@pytest.mark.parametrize("path", expected(), ids=lambda path: path.name)
+def test_documents_made_from_declarations_are_current(path: Path) -> None:
+    assert path.read_text() == expected()[path], "run: scripts/docs"
+
+
+# What the shared facts list of py-qgis-server 1.9, beside options and variables.
+RIVALS = """
+--debug --config --version --port --bind --workers --setuid --rootdir --proxy --proxy-host --identity --host
+/ping /ows/ /wfs3 /ogcapi /status/config /status/env /status/versions /status/stats
+/pool /pool/restart /cache /cache/content/<key> /plugins/[name]
+MAP X-Qgis-Project QGIS_PROJECT_FILE If-None-Match X-Request-Id X-Debug-Id X-Forwarded-Url
+X-Qgis-Forwarded-Url X-Forwarded-Host Forwarded
+Server X-Map-Id Last-Modified Etag Access-Control-* Vary Allow X-Server-Status no-store
+304 400 403 404 405 422 500 502 504
+py_qgis_server.monitors py_qgis_server.cache.observers py_qgis_server.access_policy
+qgssrv_contrib_protocol_handler @3liz.org/config-service;1 @3liz.org/cache-manager;1
+@3liz.org/cache/protocol-handler;1?scheme= serverClassFactory _is_py_qgis_server .update-manifest
+QGSRV_MONITOR_TAG_* AMQP_GLOBAL_TAG_* AMQPPASSFILE PY_QGIS_SERVER_REQUEST_LOG QGIS_OPTIONS_PATH QGIS3_HOME
+QGIS3_PLUGINPATH
+"""
+
+
+@pytest.mark.parametrize("name", RIVALS.split())
+def test_the_migration_table_has_a_row_for_everything(name: str) -> None:
+    rows = [
+        line for line in (ROOT / "docs" / "migrating.md").read_text().splitlines() if line.startswith("|")
+    ]
+    assert any(name in row for row in rows)
 
 
 def test_every_test_that_guards_fork_safety_exists() -> None:

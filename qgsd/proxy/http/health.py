@@ -13,6 +13,7 @@ class LiveHandler(ServiceHandler):
     def get(self) -> None:
         self.take_body()
         self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Server-Status", "ok")
         self.finish({"status": "ok"})
 
     head = get

@@ -17,6 +17,7 @@ from tornado.routing import URLSpec
 from tornado.web import StaticFileHandler
 from tornado.web import url as route
 
+from qgsd.config import public
 from qgsd.location import LocationError
 from qgsd.proxy import ows
 from qgsd.proxy.catalog import CatalogEntry
@@ -78,9 +79,13 @@ class LandingHandler(PageHandler):
         entries = await asyncio.to_thread(self.context.catalog.projects)
         if prefers_json(self.request.headers.get("Accept", "")):
             self._protect()
-            self.finish({"projects": [_as_json(entry) for entry in entries]})
+            about = _about(self.settings_now.metadata)
+            servers = [{"url": f"{self.request.protocol}://{self.request.host}"}]
+            listed = [_as_json(entry) for entry in entries]
+            self.finish({**about, "servers": servers, "paths": {}, "projects": listed})
         else:
-            self.show("landing.html", entries=entries, quote=quote, services=_SERVICES)
+            metadata = self.settings_now.metadata
+            self.show("landing.html", entries=entries, quote=quote, services=_SERVICES, about=metadata)
 
     head = get
 
@@ -154,6 +159,27 @@ def _as_json(entry: CatalogEntry) -> dict[str, Any]:
     links = {s.lower(): f"/ows/?MAP={name}&SERVICE={s}&REQUEST=GetCapabilities" for s in _SERVICES}
     links |= {"map": f"/map/?MAP={name}", "ogcapi": f"/wfs3/?MAP={name}"}
     return {"map": entry.map, "title": entry.title, "abstract": entry.abstract, "links": links}
+
+
+def _about(metadata: public.MetadataSettings) -> dict[str, Any]:
+    """What [metadata] says, under the names of py-qgis-server; what it does not say is left out."""
+    contact = {
+        "name": metadata.contact_name, "address": metadata.contact_address,
+        "email": metadata.contact_email, "url": metadata.contact_url,
+    }  # fmt: skip
+    info = {
+        "title": metadata.title,
+        "description": metadata.description,
+        "termsOfService": metadata.terms_of_service,
+        "contact": _said(contact),
+        "licence": _said({"name": metadata.licence_name, "url": metadata.licence_url}),
+    }
+    documents = {"description": metadata.external_doc_description, "url": metadata.external_doc_url}
+    return _said({"info": _said(info), "externalDocs": _said(documents)})
+
+
+def _said(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value}
 
 
 def landing_routes(context: HttpContext, trust_unknown: bool | None = None) -> list[URLSpec]:

@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 from qgsd import messages, nesting
 from qgsd.location import LocationError
 from qgsd.proxy import ows
+from qgsd.proxy.http import apis
 from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.answer import AnswerWriter
 from qgsd.proxy.http.errors import HttpError
@@ -53,7 +54,8 @@ class QgisHandler(ServiceHandler):
         origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
         self.details.update(project=project, service=wanted.service, operation=wanted.operation)
         url, headers = address.url(self.request.uri or "/"), self._headers_for_qgis(address)
-        shareable = self.settings_now.server.single_flight and wanted.idempotent and not body
+        debug = self._is_debugged()
+        shareable = self.settings_now.server.single_flight and wanted.idempotent and not (body or debug)
         request = messages.Request(
             id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
             project=project,
@@ -65,12 +67,13 @@ class QgisHandler(ServiceHandler):
             operation=wanted.operation,
             idempotent=wanted.idempotent,
             timeout=self.settings_now.server.timeout,
-            fingerprint=self._fingerprint(body),
+            fingerprint=self._fingerprint(body, project),
             depth=origin.depth,
             parent=origin.parent,
             pixels=wanted.pixels,
             client=self.request.remote_ip or "",
             flight=flight(project, url, headers) if shareable and method in ("GET", "HEAD") else "",
+            debug=debug,
         )
         limits = self.settings_now.server
         bounds = Bounds(limits.spool_memory, limits.spool_file)
@@ -81,10 +84,27 @@ class QgisHandler(ServiceHandler):
         return ows.is_document(wanted.service, wanted.operation)
 
     def _project(self, wanted: ows.OwsRequest) -> str:
+        named = self._map(wanted)
         try:
-            return self.context.rules.locate(wanted.map).key
+            key = self.context.rules.locate(named).key
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
+        # By it a cache in front can find what it has of a project (py-qgis-server).
+        self.set_header("X-Map-Id", named.encode().decode("latin-1"))
+        return key
+
+    def _map(self, wanted: ows.OwsRequest) -> str:
+        """What names the project: MAP, else a header, else the configuration (py-qgis-server)."""
+        if wanted.map:
+            return wanted.map
+        self.set_header("Vary", "X-Qgis-Project")
+        told = self.request.headers.get("X-Qgis-Project", "")
+        return told.encode("latin-1", "replace").decode(errors="replace") or self.default_map
+
+    @property
+    def default_map(self) -> str:
+        """The project of requests that name none."""
+        return self.context.default_map
 
     def _read(self, method: str, body: bytes) -> ows.OwsRequest:
         content_type = self.request.headers.get("Content-Type", "")
@@ -103,9 +123,9 @@ class QgisHandler(ServiceHandler):
             proxy_url=server.proxy_url,
         )
 
-    def _fingerprint(self, body: bytes) -> str:
+    def _fingerprint(self, body: bytes, project: str) -> str:
         """The same for the same request, whoever sends it."""
-        told = f"{self.request.method} {self.request.uri}\n".encode() + body
+        told = f"{self.request.method} {self.request.uri} {project}\n".encode() + body
         return hashlib.blake2b(told, digest_size=8).hexdigest()
 
     def _headers_for_qgis(self, address: Address) -> messages.Headers:
@@ -119,6 +139,10 @@ class QgisHandler(ServiceHandler):
         if "X-Request-Id" not in self.request.headers:
             headers.append(("X-Request-Id", self.request_id))
         return headers
+
+    def _is_debugged(self) -> bool:
+        allowed, told = self.settings_now.server.debug_request_id, self.request.headers.get("X-Debug-Id")
+        return bool(told) and allowed in ("*", told)
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
@@ -158,7 +182,7 @@ class OgcApiHandler(QgisHandler):
 
 
 class OtherPathHandler(OgcApiHandler):
-    """Any other path: a plugin may have an OGC API there, with or without a project; else there is nothing.
+    """Any other path: an OGC API may be there, with or without a project: a plugin's, or QGIS's landing page.
 
     Only workers know what plugins have. That there is nothing is remembered for a while, so that those who
     ask for it again and again (`/favicon.ico`) cost no worker.
@@ -168,7 +192,8 @@ class OtherPathHandler(OgcApiHandler):
 
     def _submit(self) -> tuple[Exchange, bool]:
         until = self.context.absent.get(self.request.path, 0.0)
-        if time.monotonic() < until:
+        closed = not apis.is_open(self.settings_now, self.request.path)
+        if closed or time.monotonic() < until:
             self.take_body()
             raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")
         return super()._submit()
@@ -178,7 +203,12 @@ class OtherPathHandler(OgcApiHandler):
         return False
 
     def _project(self, wanted: ows.OwsRequest) -> str:
-        return super()._project(wanted) if wanted.map else ""
+        return super()._project(wanted) if self._map(wanted) else ""
+
+    @property
+    def default_map(self) -> str:
+        """None: what needs no project must not fail for one that does not load."""
+        return ""
 
     def refuse(self, error: HttpError) -> None:
         if error.code == "not_found":

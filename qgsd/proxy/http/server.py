@@ -23,6 +23,7 @@ from qgsd.proxy.http.landing import landing_routes
 from qgsd.proxy.http.patience import ClientPatience
 from qgsd.proxy.http.port import ServicePort
 from qgsd.proxy.http.qgis import OgcApiHandler, OtherPathHandler, OwsHandler
+from qgsd.proxy.http.status import StatusHandler
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
 from qgsd.tls import server_context
@@ -45,9 +46,10 @@ def routes(context: HttpContext) -> list[Any]:
     shared = {"context": context}
     return [
         route(r"/ows/?", OwsHandler, shared),
-        route(r"/wfs3(?:[/.].*)?", OgcApiHandler, shared),
+        route(r"/(?:wfs3|ogcapi)(?:[/.].*)?", OgcApiHandler, shared),
         route(r"/(?:ping|livez)", LiveHandler, shared),
         route(r"/readyz", ReadyHandler, shared),
+        route(r"/status(?:/.*)?", StatusHandler, shared),
         *landing_routes(context),
     ]
 

@@ -108,7 +108,12 @@ def _burn(seconds: str) -> dict[str, object]:
     return {"burning": seconds}
 
 
+def _variable(name: str) -> dict[str, object]:
+    return {"value": os.environ.get(name)}
+
+
 _ACTIONS = {
+    "variable": _variable,
     "hog": _hog,
     "burn": _burn,
     "descriptors": _leak_descriptors,
