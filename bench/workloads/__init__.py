@@ -14,11 +14,13 @@ def known() -> list[Workload | Alone]:
     return [
         Repeated("capabilities", "GetCapabilities", requests.capabilities()),
         NotModified(requests.capabilities()),
-        Repeated("legend", "GetLegendGraphic", requests.legend()),
+        Throughput("legend", "GetLegendGraphic, 200 different", requests.legends()),
         Repeated("same-tile", "GetMap 256 px, always the same", requests.tile(33, 21)),
         Throughput("tiles", "GetMap 256 px, 400 different", requests.tiles()),
         Throughput("labelled", "labelled map 800×400", requests.labelled_maps()),
-        Throughput("features", "GetFeature 2.2 MB", [requests.features("counties")]),
+        Throughput(
+            "features", "GetFeature 2.2 MB", [requests.features("counties", number) for number in range(40)]
+        ),
         LargeAnswer("all-places", "GetFeature 31 MB", requests.features("places")),
         BesideHeavy(),
         ManyProjects(),

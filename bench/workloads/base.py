@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from bench.load import Load, Request, Result, Stream
 from bench.servers.base import Server, Setting
@@ -77,10 +80,15 @@ class Alone(ABC):
     def measure(self, kind: type[Server], folder: Path, root: Path) -> Measured: ...
 
 
+def rate_figures() -> tuple[Figure, ...]:
+    """`cpu`: processor time of all processes of a server for an answer, whatever else runs on the machine."""
+    return Figure("rate", "1/s"), Figure("p99", "ms", more=False), Figure("cpu", "ms", more=False)
+
+
 class Throughput(Workload):
     """Different requests, asked by four clients in a closed loop: answers a second."""
 
-    figures = (Figure("rate", "1/s"), Figure("p99", "ms", more=False))
+    figures = rate_figures()
     connections = 4
     seconds = 6.0
 
@@ -92,14 +100,14 @@ class Throughput(Workload):
         self.stream = Stream(limit.with_expected(self.requests), self.connections)
 
     def measure(self, server: AnyServer, pace: float) -> Measured:
-        (result,) = server.run(Load((self.stream,), self.seconds * pace))
-        return rate_of(result)
+        load = Load((self.stream,), self.seconds * pace)
+        return rate_of(server, lambda: server.run(load)[0])
 
 
 class Repeated(Workload):
     """One request again and again, asked by four clients. Every answer is compared whole."""
 
-    figures = (Figure("rate", "1/s"), Figure("p99", "ms", more=False))
+    figures = rate_figures()
     connections = 4
     seconds = 4.0
 
@@ -110,10 +118,26 @@ class Repeated(Workload):
         self.body = limit.body(self.request)
 
     def measure(self, server: AnyServer, pace: float) -> Measured:
-        return rate_of(server.repeat(self.request, self.body, self.connections, self.seconds * pace))
+        seconds = self.seconds * pace
+        return rate_of(server, lambda: server.repeat(self.request, self.body, self.connections, seconds))
 
 
-def rate_of(result: Result) -> Measured:
+def rate_of(server: AnyServer, ask: Callable[[], Result]) -> Measured:
+    """The figures of `rate_figures` for what `ask` does."""
+    before = _cpu_seconds(server)
+    result = ask()
+    cpu = _cpu_seconds(server) - before
     measured = Measured({"rate": result.rate, "p99": 1000 * result.quantile(0.99)})
+    if result.answers:
+        measured.figures["cpu"] = 1000 * cpu / result.answers
     measured.count([result])
     return measured
+
+
+def _cpu_seconds(server: AnyServer) -> float:
+    total = 0.0
+    for member in server.family():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            total += times.user + times.system
+    return total

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bench.load import Request
 from bench.servers.in_process import InProcess
-from bench.workloads.base import AnyServer, Figure, Measured, Repeated, Workload, rate_of
+from bench.workloads.base import AnyServer, Measured, Repeated, Workload, rate_figures, rate_of
 
 
 class NotModified(Workload):
@@ -15,7 +15,7 @@ class NotModified(Workload):
 
     key = "304"
     title = "304 to a conditional GetCapabilities"
-    figures = (Figure("rate", "1/s"),)
+    figures = rate_figures()
     without = frozenset({"in process"})
 
     def __init__(self, request: Request) -> None:
@@ -33,4 +33,5 @@ class NotModified(Workload):
         request = replace(self.request, headers=conditional, status=304)
         if server.fetch(request)[0] != 304:
             return Measured(lacking="it does not answer 304")
-        return rate_of(server.repeat(request, b"", Repeated.connections, Repeated.seconds * pace))
+        seconds = Repeated.seconds * pace
+        return rate_of(server, lambda: server.repeat(request, b"", Repeated.connections, seconds))

@@ -18,9 +18,13 @@ def capabilities() -> Request:
     return Request(ows("world.qgs", **_WMS, REQUEST="GetCapabilities"))
 
 
-def legend() -> Request:
+def legends() -> list[Request]:
+    """Two hundred, no two alike, so that no server can give one answer to two clients."""
     asked = {"LAYERS": "countries", "FORMAT": "image/png", "STYLE": "default"}
-    return Request(ows("world.qgs", **_WMS, REQUEST="GetLegendGraphic", **asked))
+    return [
+        Request(ows("world.qgs", **_WMS, REQUEST="GetLegendGraphic", **asked, BOXSPACE=f"{2 + number / 100}"))
+        for number in range(200)
+    ]
 
 
 def tile(x: int, y: int, map: str = "world.qgs", layers: str = "countries,counties") -> Request:
@@ -56,7 +60,7 @@ def _map(map: str, layers: str, box: tuple[float, ...], size: tuple[int, int], s
     return Request(ows(map, **_WMS, REQUEST="GetMap", **asked))
 
 
-def features(layer: str) -> Request:
-    """All features of a layer as GeoJSON."""
-    asked = {"TYPENAME": layer, "OUTPUTFORMAT": "application/json"}
+def features(layer: str, number: int = 0) -> Request:
+    """All features of a layer as GeoJSON; `number` makes a request another one with the same answer."""
+    asked = {"TYPENAME": layer, "OUTPUTFORMAT": "application/json", "MAXFEATURES": 1000000 + number}
     return Request(ows("world.qgs", SERVICE="WFS", VERSION="1.1.0", REQUEST="GetFeature", **asked))
