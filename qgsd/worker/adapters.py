@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qgis.core import QgsFeedback
-from qgis.PyQt.QtCore import QBuffer, QByteArray, QIODevice
-from qgis.server import QgsBufferServerRequest, QgsServerRequest, QgsServerResponse
+from qgis.PyQt.QtCore import QBuffer, QByteArray
+from qgis.server import QgsBufferServerRequest, QgsBufferServerResponse, QgsServerRequest
 
 from qgsd import messages
 from qgsd.worker import service_urls
 
 # Passed on when this much has gathered: QGIS flushes after every feature, thousands of times an answer.
-PIECE = 128 * 1024
+# The first piece is small, so that an answer begins early; each message costs a few tenths of a millisecond.
+FIRST_PIECE = 32 * 1024
+PIECE = 512 * 1024
 
 _METHODS = {
     "GET": QgsServerRequest.Method.GetMethod,
@@ -38,7 +40,7 @@ def qgis_request(request: messages.Request, body: bytes, urls: service_urls.Pair
     return QgsBufferServerRequest(request.url, _METHODS[request.method], headers, body)
 
 
-class StreamedResponse(QgsServerResponse):
+class StreamedResponse(QgsBufferServerResponse):
     """Collects what QGIS writes and hands it on in large pieces.
 
     `send(status, headers, data, last)` is called once for each piece; status and headers
@@ -47,6 +49,9 @@ class StreamedResponse(QgsServerResponse):
     To QGIS and its plugins it looks as if every flush sent something: status and headers are fixed from
     the first one on, and `data()` holds only what was written since the last. A filter may rewrite that
     in `sendResponse`, and must not see again what it has rewritten.
+
+    Derived from QGIS's buffered response for its buffer alone: `write` and `io` stay in C++. So of the
+    thousands of calls that an answer takes only `flush` is one of Python, which looks how much there is.
     """
 
     def __init__(self, send: Send) -> None:
@@ -59,9 +64,12 @@ class StreamedResponse(QgsServerResponse):
         self._finished = False
         # QGIS gets a bare pointer: it must live as long as the response.
         self._feedback = QgsFeedback()
-        self._gathered = bytearray()
-        self._buffer = QBuffer()
-        self._buffer.open(QIODevice.OpenModeFlag.ReadWrite)
+        buffer = super().io()
+        assert isinstance(buffer, QBuffer)
+        self._buffer = buffer
+        # How much of the buffer has been flushed, and at how much of it a piece is complete.
+        self._mark = 0
+        self._enough = FIRST_PIECE
 
     # QgsServerResponse, in the order of its documentation.
 
@@ -98,20 +106,19 @@ class StreamedResponse(QgsServerResponse):
         self._buffer.write((message or "").encode())
         self.finish()
 
-    def io(self) -> QIODevice:
-        return self._buffer
-
     def finish(self) -> None:
         if not self._finished:
-            self._gather()
+            self._flushed = True
             self._finished = True
             self._pass_on(last=True)
 
     def flush(self) -> None:
-        if self._finished:
-            return
-        self._gather()
-        if len(self._gathered) >= PIECE:
+        size = self._buffer.size()
+        if size < self._enough:
+            self._mark = size
+            self._flushed = True
+        elif not self._finished:
+            self._flushed = True
             self._pass_on(last=False)
 
     def clear(self) -> None:
@@ -120,11 +127,15 @@ class StreamedResponse(QgsServerResponse):
         self.truncate()
 
     def data(self) -> QByteArray:
+        return self._buffer.data().mid(self._mark)
+
+    def body(self) -> QByteArray:
+        """What has not been sent yet; nobody keeps the whole."""
         return self._buffer.data()
 
     def truncate(self) -> None:
-        self._buffer.seek(0)
-        self._buffer.buffer().clear()
+        self._buffer.buffer().truncate(self._mark)
+        self._buffer.seek(self._mark)
 
     def feedback(self) -> QgsFeedback:
         """Asked for by QGIS 3.36 and later."""
@@ -146,17 +157,13 @@ class StreamedResponse(QgsServerResponse):
         """QGIS was asked to stop; nothing of what it wrote since has been sent, for it may be a part only."""
         return self._feedback.isCanceled()
 
-    def _gather(self) -> None:
-        self._flushed = True
-        self._gathered += bytes(self._buffer.data())
-        self.truncate()
-
     def _pass_on(self, *, last: bool) -> None:
+        data = b"" if self.cancelled else bytes(self._buffer.data())
+        self._mark = 0
+        self.truncate()
         if self.cancelled:
-            self._gathered.clear()
             return
-        data = bytes(self._gathered)
-        self._gathered.clear()
         headers = [] if self._sent else list(self._headers.items())
         self._sent = True
+        self._enough = min(PIECE, 2 * self._enough)
         self._send(self._status, headers, data, last)

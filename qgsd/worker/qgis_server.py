@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +28,13 @@ from qgis.server import QgsServer, QgsServerApi, QgsServiceRegistry
 from qgsd.config import Settings, public
 from qgsd.worker import service_urls
 from qgsd.worker.filters import FeatureLimit
+from qgsd.worker.repeats import Repeats
 from qgsd.worker.stores.base import without_passwords
 
 logger = logging.getLogger("qgis")
+
+_qt_logger = logging.getLogger("qt")
+_qt_repeats = Repeats(pause=60.0)
 
 _LAST = 1_000_000
 _QT_LEVELS = {
@@ -97,7 +102,9 @@ def start(settings: Settings) -> QgisServer:
 
 
 def _log_qt(kind: QtMsgType, _context: object, text: str) -> None:
-    logging.getLogger("qt").log(_QT_LEVELS.get(kind, logging.WARNING), "%s", text)
+    level = _QT_LEVELS.get(kind, logging.WARNING)
+    if _qt_logger.isEnabledFor(level) and (told := _qt_repeats.told(text, time.monotonic())):
+        _qt_logger.log(level, "%s", told)
 
 
 def _log_qgis_messages(*, qgis_info: bool) -> None:
