@@ -36,11 +36,6 @@ _PARSER_BODY = 1 << 40
 _BEAT = 0.5
 
 
-def _is_worth_telling(record: logging.LogRecord) -> bool:
-    """pyzmq warns when an event was under way to a stream that has just been closed: that is no news."""
-    return "Got events for closed stream" not in record.getMessage()
-
-
 def routes(context: HttpContext) -> list[Any]:
     """Every path of the service port, in order of precedence."""
     shared = {"context": context}
@@ -140,7 +135,6 @@ def main() -> None:
     """Run as a child of the master: `python -m qgsd.proxy.http.server`."""
     child = Child.start()
     descriptors.raise_limit()
-    logging.getLogger("tornado.general").addFilter(_is_worth_telling)
 
     async def run() -> None:
         await HttpChild(child).run()

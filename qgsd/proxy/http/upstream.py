@@ -18,10 +18,10 @@ from collections import deque
 import msgspec
 import zmq
 from tornado.ioloop import IOLoop
-from zmq.eventloop.zmqstream import ZMQStream
 
 from qgsd import messages
 from qgsd.proxy.http.spool import Bounds, Spool
+from qgsd.proxy.http.wire import Wire
 
 logger = logging.getLogger("qgsd.http")
 
@@ -110,19 +110,17 @@ class _Link:
         socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         socket.connect(upstream.address)
-        self.stream = ZMQStream(socket)
-        self.stream.on_recv(self._received, copy=False)
-        self.monitor = ZMQStream(monitor)
-        self.monitor.on_recv(self._disconnected)
+        self.wire = Wire(socket, self._received)
+        self.monitor = Wire(monitor, self._disconnected)
         self._send(messages.Attach(messages.PROTOCOL, os.getpid()))
 
     def _send(self, message: messages.FromHttp) -> None:
-        self.stream.send_multipart([messages.encode(message), b""])
+        self.wire.send([messages.encode(message), b""])
 
     def submit(self, exchange: Exchange) -> None:
         self.exchanges[exchange.request.id] = exchange
         exchange.sends += 1
-        self.stream.send_multipart([exchange.header(), exchange.body], copy=len(exchange.body) < 65536)
+        self.wire.send([exchange.header(), exchange.body], copy=len(exchange.body) < 65536)
 
     def cancel(self, id: str) -> None:
         if self.exchanges.pop(id, None) is not None:
@@ -145,18 +143,14 @@ class _Link:
         self._leave_when_done()
 
     def _leave_when_done(self) -> None:
-        if self.retired and not self.exchanges and not self.stream.closed():
+        if self.retired and not self.exchanges and not self.wire.closed:
             self._send(messages.Detach())
             self._close()
 
     def _close(self) -> None:
-        self.monitor.on_recv(None)
-        self.stream.on_recv(None)
-        self.stream.socket.disable_monitor()
+        self.wire.socket.disable_monitor()
         self.monitor.close(linger=0)
-        # ZMQStream sends what it has queued only while it is open.
-        self.stream.flush()
-        self.stream.close(linger=1000)
+        self.wire.close(linger=1000)
         self.upstream.links.discard(self)
 
     def _received(self, frames: list[zmq.Frame]) -> None:
@@ -188,11 +182,11 @@ class _Link:
         ):
             del self.exchanges[message.id]
 
-    def _disconnected(self, _event: list[bytes]) -> None:
+    def _disconnected(self, _event: list[zmq.Frame]) -> None:
         """The dispatcher died. A fresh connection, because this one's queued messages may be lost."""
         lost = list(self.exchanges.values())
         self.exchanges.clear()
-        if not self.stream.closed():
+        if not self.wire.closed:
             self._close()
         self.upstream.lost(self, lost)
 
