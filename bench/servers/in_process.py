@@ -90,9 +90,12 @@ class InProcess:
     # Asking it.
 
     def run(self, load: Load) -> list[Result]:
-        """Each process works on one stream, the first process on the first."""
+        """Each process works on one stream; no more of them than the stream has clients."""
         streams = load.streams
-        members = [self.processes[number :: len(streams)] for number in range(len(streams))]
+        members = [
+            self.processes[number :: len(streams)][: stream.connections]
+            for number, stream in enumerate(streams)
+        ]
         began = time.perf_counter()
         for stream, processes in zip(streams, members, strict=True):
             for number, process in enumerate(processes):

@@ -124,9 +124,9 @@ class Repeated(Workload):
 
 def rate_of(server: AnyServer, ask: Callable[[], Result]) -> Measured:
     """The figures of `rate_figures` for what `ask` does."""
-    before = _cpu_seconds(server)
+    before = cpu_seconds(server)
     result = ask()
-    cpu = _cpu_seconds(server) - before
+    cpu = cpu_seconds(server) - before
     measured = Measured({"rate": result.rate, "p99": 1000 * result.quantile(0.99)})
     if result.answers:
         measured.figures["cpu"] = 1000 * cpu / result.answers
@@ -134,7 +134,8 @@ def rate_of(server: AnyServer, ask: Callable[[], Result]) -> Measured:
     return measured
 
 
-def _cpu_seconds(server: AnyServer) -> float:
+def cpu_seconds(server: AnyServer) -> float:
+    """Processor time of all its processes so far."""
     total = 0.0
     for member in server.family():
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -10,7 +10,7 @@ import psutil
 
 from bench.load import Load, Request, Stream
 from bench.servers.in_process import InProcess
-from bench.workloads.base import AnyServer, Figure, Measured, Workload
+from bench.workloads.base import AnyServer, Figure, Measured, Workload, cpu_seconds
 
 _MB = 1 << 20
 
@@ -20,7 +20,7 @@ class LargeAnswer(Workload):
 
     figures = (
         Figure("total", "s", more=False), Figure("first_byte", "ms", more=False),
-        Figure("growth", "MB", more=False),
+        Figure("growth", "MB", more=False), Figure("cpu", "s", more=False),
     )  # fmt: skip
     times = 2
     patience = 120.0
@@ -35,9 +35,11 @@ class LargeAnswer(Workload):
         # Once beforehand: what a process takes for good is not what an answer costs.
         server.run(Load((self.stream,), self.patience, 1))
         before = _start_watch(server)
+        cpu = cpu_seconds(server)
         (result,) = server.run(Load((self.stream,), self.patience, self.times))
-        growth = _growth(before)
-        measured = Measured({"total": result.median, "growth": growth})
+        measured = Measured({"total": result.median, "growth": _growth(before)})
+        if result.answers:
+            measured.figures["cpu"] = (cpu_seconds(server) - cpu) / result.answers
         if result.first_byte:
             measured.figures["first_byte"] = 1000 * statistics.median(result.first_byte)
         measured.count([result])
