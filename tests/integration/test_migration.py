@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,8 @@ broadcastaddr=tcp://${zmq:hostaddr}:18090
 [metadata]
 title=Maps <of> here
 contact_name=Map desk
+contact_url=https://desk.example/
+licence_url=javascript:alert(1)
 licence_name=CC-BY
 """
 
@@ -58,8 +61,16 @@ licence_name=CC-BY
 class Moved(Instance):
     """`qgisserver …` in the place of `qgsd run …`."""
 
+    command = "qgisserver"
+
     def _spawn(self, line: list[str]) -> subprocess.Popen[bytes]:
-        return super()._spawn([str(BIN / "qgisserver"), *line[2:]])
+        return super()._spawn([str(BIN / self.command), *line[2:]])
+
+
+class MovedWorker(Moved):
+    """`qgisserver-worker …` in the place of `qgsd worker …`."""
+
+    command = "qgisserver-worker"
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +148,14 @@ def test_variables_of_api_sections_reach_plugins(moved: Instance) -> None:
 def test_the_root_tells_what_metadata_says(moved: Instance) -> None:
     told = moved.get("/", Accept="application/json").json()
     assert told["info"] == {
-        "title": "Maps <of> here", "contact": {"name": "Map desk"}, "licence": {"name": "CC-BY"}
+        "title": "Maps <of> here", "contact": {"name": "Map desk", "url": "https://desk.example/"},
+        "licence": {"name": "CC-BY", "url": "javascript:alert(1)"},
     }  # fmt: skip
     assert told["servers"] == [{"url": f"http://127.0.0.1:{moved.port}"}]
-    assert "<h1>Maps &lt;of&gt; here</h1>" in moved.get("/", Accept="text/html").text
+    page = moved.get("/", Accept="text/html").text
+    assert "<h1>Maps &lt;of&gt; here</h1>" in page
+    assert '<li><a href="https://desk.example/">Map desk</a></li>' in page
+    assert "<li>CC-BY</li>" in page
 
 
 def test_variables_of_qgis_name_the_address_of_one_service(moved: Instance) -> None:
@@ -191,6 +206,24 @@ def test_its_environment_starts_unchanged(tmp_path: Path, projects: Path) -> Non
         assert "QGSRV_SERVER_MONITOR has no effect: the access log" in instance.log_text
     finally:
         left = instance.end()
+    assert not left, f"left behind: {left}"
+
+
+def test_a_proxy_and_a_worker_by_its_commands(tmp_path: Path, projects: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    environment = {"QGSRV_ZMQ_HOSTADDR": "127.0.0.1", "QGSRV_WORKER_PORT": port}
+    bound = {"QGSRV_ZMQ_INADDR": f"tcp://127.0.0.1:{port}"}
+    arguments = ("--host=localhost", "--identity", "WORKER", f"--rootdir={projects}")
+    front = Moved(tmp_path / "proxy", "run", ("--proxy", "-b", "127.0.0.1"), env=environment | bound)
+    worker = MovedWorker(tmp_path / "worker", "worker", arguments, env=environment)
+    try:
+        front.wait_serving()
+        wait_for("the worker has joined", lambda: front.get("/readyz").status == 200)
+        assert front.get(f"/ows/?MAP=world&{CAPABILITIES}").status == 200
+        assert len(worker.workers()) == 1
+    finally:
+        left = [*worker.end(), *front.end()]
     assert not left, f"left behind: {left}"
 
 

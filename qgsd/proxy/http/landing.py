@@ -8,6 +8,7 @@ work behind a proxy that serves qgsd below a path of its own.
 from __future__ import annotations
 
 import asyncio
+import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler
 
 _HERE = Path(__file__).parent
+_LINK = re.compile(r"https?://|mailto:")
 _SERVICES = ("WMS", "WFS", "WCS", "WMTS")
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 
@@ -85,7 +87,10 @@ class LandingHandler(PageHandler):
             self.finish({**about, "servers": servers, "paths": {}, "projects": listed})
         else:
             metadata = self.settings_now.metadata
-            self.show("landing.html", entries=entries, quote=quote, services=_SERVICES, about=metadata)
+            notes = _notes(metadata)
+            self.show(
+                "landing.html", entries=entries, quote=quote, services=_SERVICES, about=metadata, notes=notes
+            )
 
     head = get
 
@@ -176,6 +181,21 @@ def _about(metadata: public.MetadataSettings) -> dict[str, Any]:
     }
     documents = {"description": metadata.external_doc_description, "url": metadata.external_doc_url}
     return _said({"info": _said(info), "externalDocs": _said(documents)})
+
+
+def _notes(metadata: public.MetadataSettings) -> list[tuple[str, str]]:
+    """What [metadata] says below the page: texts, each with an address for a link or none."""
+    mail = metadata.contact_email
+    told = (
+        (metadata.contact_name, metadata.contact_url),
+        (metadata.contact_address, ""),
+        (mail, f"mailto:{quote(mail, safe='@+')}"),
+        (metadata.licence_name or metadata.licence_url, metadata.licence_url),
+        ("Terms of service" if metadata.terms_of_service else "", metadata.terms_of_service),
+        (metadata.external_doc_description or metadata.external_doc_url, metadata.external_doc_url),
+    )
+    # Whatever is no address, such as `javascript:`, is left as text.
+    return [(text, link if _LINK.match(link) else "") for text, link in told if text]
 
 
 def _said(values: dict[str, Any]) -> dict[str, Any]:
