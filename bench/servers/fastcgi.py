@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
+import psutil
+
 from bench.load import HOST
-from bench.servers.base import Server
+from bench.servers.base import Server, environment
 
 _PROGRAM = Path("/usr/lib/cgi-bin/qgis_mapserv.fcgi")
 # Debian's /etc/nginx/fastcgi_params, but for the name: all servers are to call themselves the same.
@@ -50,15 +53,23 @@ class FastCgi(Server):
         return ", ".join(name for name, path in needed.items() if not path)
 
     def launch(self) -> None:
-        # -n: in the foreground, -F: so many processes. They find projects from the folder they run in.
+        # It starts so many processes (-F) and ends; they find projects from the folder they run in.
         line = [
-            "spawn-fcgi", "-n", "-s", str(self.folder / "qgis.socket"), "-M", "0666",
+            "spawn-fcgi", "-s", str(self.folder / "qgis.socket"), "-M", "0666", "-P", str(self._pids),
             "-F", str(self.setting.workers), "-d", str(self.setting.root), "--", str(_PROGRAM),
         ]  # fmt: skip
-        self.spawn(line)
+        with (self.folder / "log").open("ab") as log:
+            subprocess.run(line, stdout=log, stderr=log, env=environment(), check=True)
         config = self.folder / "nginx.conf"
         config.write_text(_CONFIG.format(folder=self.folder, port=self.port, host=HOST))
         self.spawn(["nginx", "-c", str(config), "-e", str(self.folder / "nginx.log")])
 
+    @property
+    def _pids(self) -> Path:
+        return self.folder / "qgis.pids"
+
     def worker_pids(self) -> list[int]:
-        return [member.pid for member in self.family() if member.name().startswith("qgis_mapserv")]
+        return [pid for pid in map(int, self._pids.read_text().split()) if psutil.pid_exists(pid)]
+
+    def family(self) -> list[psutil.Process]:
+        return [*super().family(), *(psutil.Process(pid) for pid in self.worker_pids())]

@@ -13,7 +13,7 @@ from bench.workloads import requests
 from bench.workloads.base import Alone, Figure, Measured
 
 _MB = 1 << 20
-_PATIENCE = 40.0
+_PATIENCE = 15.0
 _EVERY = 0.01
 _SETTLED = 6.0
 
