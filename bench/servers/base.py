@@ -110,12 +110,13 @@ class Server(ABC):
         finally:
             connection.close()
 
-    def spawn(self, line: list[str]) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, line: list[str], *, stdin: int | socket.socket = subprocess.DEVNULL, cwd: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         log = (self.folder / "log").open("ab")
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(), cwd=self.folder,
-            start_new_session=True,
-        )  # fmt: skip
+        process = subprocess.Popen(
+            line, stdin=stdin, stdout=log, stderr=log, env=environment(), cwd=cwd or self.folder
+        )
         log.close()
         self.processes.append(process)
         return process
