@@ -3,6 +3,7 @@
 
 world.qgs   three layers: countries and counties by categories, places with labels; all by WMS and WFS
 heavy.qgs   the same, under a name of its own: the tenant whose requests take long
+empty.qgs   no layers: what takes no time to load
 many/pNNN.qgs   a hundred of them
 """
 
@@ -38,6 +39,7 @@ def build(package: Path, folder: Path) -> None:
     project = QgsProject.instance()
     project.setCrs(QgsCoordinateReferenceSystem("EPSG:3857"))
     project.setTitle("The benchmark's world")
+    project.write(str(folder / "empty.qgs"))
     layers = [
         _areas(package, "countries", "id"),
         _areas(package, "counties", "id"),

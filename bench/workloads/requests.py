@@ -18,6 +18,11 @@ def capabilities() -> Request:
     return Request(ows("world.qgs", **_WMS, REQUEST="GetCapabilities"))
 
 
+def small() -> Request:
+    """What takes next to no time: capabilities of a project without layers."""
+    return Request(ows("empty.qgs", **_WMS, REQUEST="GetCapabilities"))
+
+
 def legends() -> list[Request]:
     """Two hundred, no two alike, so that no server can give one answer to two clients."""
     asked = {"LAYERS": "countries", "FORMAT": "image/png", "STYLE": "default"}
