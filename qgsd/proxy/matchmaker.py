@@ -95,7 +95,8 @@ class Matchmaker:
     def _waits_for_warm(self, job: Job, project: Project, now: float) -> bool:
         if job.passed_at is None:
             job.passed_at = now
-            self._backlog.set_alarm(now + project.cold_seconds, job.id)
+            if project.cold_seconds:
+                self._backlog.set_alarm(now + project.cold_seconds, job.id)
         if project.changing and job.only_warm:
             return True
         if project.changing or job.only_warm or job.generation != project.generation:
@@ -147,10 +148,11 @@ class Matchmaker:
             self.costs.learn(state.key, state.charge.kind, now - state.began_at)
 
     def freed(self, worker: bytes, key: str) -> None:
-        """It is idle and has served the key: what waits for either may have its turn."""
+        """It has served the key, and is idle unless it leaves: what waits for either may have its turn."""
         turns = self._backlog.turns
         turns.wake(key)
-        turns.wake_some(project.key for project, _ in self._projects.open_in(worker))
+        if self._roster.is_idle(worker):
+            turns.wake_some(project.key for project, _ in self._projects.open_in(worker))
 
     def _consider_copy(self, project: Project, now: float) -> None:
         """Its requests wait though workers are idle: one worker may not be enough."""

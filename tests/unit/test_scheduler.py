@@ -381,3 +381,17 @@ def test_a_worker_that_runs_for_nobody_does_not_answer_a_later_request_of_that_n
     assert one.finished(b"old", "1", 2.0) == []
     assert one.worker_of("1") == b"new"
     assert [rider.arrival.peer for rider in one.answering(b"new", "1")] == [b"h"]
+
+
+def test_a_worker_that_leaves_may_finish_while_others_are_parked() -> None:
+    one = Scheduler(Limits(1000, 10.0, 5.0, share=1), 0.0)
+    for worker in (b"w1", b"w2", b"w3"):
+        one.joined(worker, 0.0)
+    for id, key in (("1", "a"), ("2", "b"), ("3", "a")):
+        one.arrived(arrival(id, key), 0.0)
+    leaving = one.worker_of("1")
+    assert leaving is not None
+    one.leaving(leaving, 1.0)
+    decisions = one.finished(leaving, "1", 2.0)
+    assert Release(leaving) in decisions
+    assert dispatched(decisions) == ["3"]

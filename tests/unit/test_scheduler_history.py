@@ -487,7 +487,7 @@ class History(RuleBasedStateMachine):
         usable = scheduler_slots(self.scheduler) if not model.running else 0
         late = [id for id in model.waiting() if model.known[id].due <= model.now]
         bulkhead = self.scheduler._matchmaker.bulkhead
-        soon = (bulkhead.next_alarm() or 0.0) > model.now
+        soon = bulkhead.next_alarm() is not None
         assert not usable or not model.waiting() or late or soon, "work and workers, and nothing happens"
 
     def teardown(self) -> None:
