@@ -341,7 +341,9 @@ class Begin(Struct, frozen=True, tag="begin"):
     Descriptors come along: the scoreboard, then the listening sockets of its role.
     `settings` is a msgpack-encoded `config.Settings`. `front` and `back` are the ZeroMQ
     addresses at which http children and workers reach the dispatcher. `token` marks nested requests;
-    a `reserve` worker is there for them. `keys` of the cluster, the one in use first.
+    a `reserve` worker is there for them. `keys` of the cluster, the one in use first. `control`: where the
+    admin child finds the control socket; `metrics`: the folder in which http children count, empty where
+    nobody reads it.
     """
 
     role: str
@@ -357,6 +359,8 @@ class Begin(Struct, frozen=True, tag="begin"):
     token: str = ""
     reserve: bool = False
     keys: list[bytes] = []
+    control: str = ""
+    metrics: str = ""
 
 
 class Configure(Struct, frozen=True, tag="configure"):
@@ -419,6 +423,12 @@ class KeepProjects(Struct, frozen=True, tag="keep-projects"):
 
 class ListProjects(Struct, frozen=True, tag="list-projects"):
     """To the dispatcher: tell what is known of projects, as `ProjectsListed`."""
+
+    ticket: int
+
+
+class ListQueue(Struct, frozen=True, tag="list-queue"):
+    """To the dispatcher: tell who waits and runs, as `QueueListed`."""
 
     ticket: int
 
@@ -519,9 +529,41 @@ class ProjectsListed(Struct, frozen=True, tag="listed"):
     more: bool = False
 
 
+class QueueLine(Struct, frozen=True):
+    """The requests for one project; `oldest`: seconds that the one that has waited longest has waited."""
+
+    project: str
+    waiting: int
+    running: int
+    oldest: float
+    nested: int
+
+
+class QueueListed(Struct, frozen=True, tag="queue-listed"):
+    """From the dispatcher: the answer to `ListQueue`; `more` when a further one follows."""
+
+    ticket: int
+    lines: list[QueueLine]
+    more: bool = False
+
+
+class Plugin(Struct, frozen=True):
+    """A plugin that was found; `error` is empty for one that is loaded."""
+
+    name: str
+    version: str
+    error: str = ""
+
+
+class PluginsFound(Struct, frozen=True, tag="plugins"):
+    """From the template, before it is ready: the plugins there are."""
+
+    plugins: list[Plugin]
+
+
 Order = (
     Begin | Configure | Drain | Fork | ReopenLogs | SetQuarantine
-    | OrderProjects | KeepProjects | ListProjects | LookAgain
+    | OrderProjects | KeepProjects | ListProjects | ListQueue | LookAgain
 )  # fmt: skip
 Report = (
     Ready
@@ -532,6 +574,8 @@ Report = (
     | ProjectsOrdered
     | ProjectDone
     | ProjectsListed
+    | QueueListed
+    | PluginsFound
 )
 
 encode = msgspec.msgpack.Encoder().encode

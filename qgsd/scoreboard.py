@@ -38,7 +38,8 @@ class Row(ctypes.Structure):
     `beat`: when it last showed life; `since`: when the running request began, `deadline`: when
     it must be over (0 when idle). The counters only grow. `waiting` and `workers` are the
     dispatcher's: requests in its queue, and workers that have joined it; so are the counts of projects
-    (`proxy.projects.Totals`).
+    (`proxy.projects.Totals`), `oldest`: when the request that has waited longest arrived (0 for none), and
+    the milliseconds that workers have been there, and at work, all added up.
     """
 
     _fields_ = (
@@ -60,6 +61,9 @@ class Row(ctypes.Structure):
         ("project_loads", ctypes.c_uint64),
         ("project_load_ms", ctypes.c_uint64),
         ("project_evictions", ctypes.c_uint64),
+        ("worker_ms", ctypes.c_uint64),
+        ("busy_ms", ctypes.c_uint64),
+        ("oldest", ctypes.c_double),
         ("_project", ctypes.c_char * _PROJECT_BYTES),
     )
 
@@ -77,6 +81,9 @@ class Row(ctypes.Structure):
     waiting: int
     workers: int
     project_hits: int
+    worker_ms: int
+    busy_ms: int
+    oldest: float
     project_loads: int
     project_load_ms: int
     project_evictions: int

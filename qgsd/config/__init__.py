@@ -13,11 +13,12 @@ from .arguments import add_flags, add_set_flag, overrides_from
 from .catalogue import changes, declarations, find, in_force, named
 from .declaration import Declaration
 from .errors import ConfigError
-from .loading import Loaded, load
+from .loading import Loaded, load, with_value
 from .options import (
     CacheSettings,
     ControlSettings,
     LoggingSettings,
+    ManagementSettings,
     ServerSettings,
     Settings,
     SupervisionSettings,
@@ -32,6 +33,7 @@ __all__ = [
     "Declaration",
     "Loaded",
     "LoggingSettings",
+    "ManagementSettings",
     "ServerSettings",
     "Settings",
     "SupervisionSettings",
@@ -48,4 +50,5 @@ __all__ = [
     "overrides_from",
     "public",
     "render",
+    "with_value",
 ]

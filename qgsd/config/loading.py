@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import migration
@@ -17,6 +17,7 @@ from .catalogue import (
     closed_sections,
     declarations,
     find,
+    named,
     open_sections,
     sections,
     unknown_key,
@@ -148,6 +149,27 @@ def _from_command_line(overrides: Mapping[Id, str]) -> dict[Id, _Given]:
         value = _value(declared, text, _here(), COMMAND_LINE)
         given[declared.id] = _Given(value, COMMAND_LINE)
     return given
+
+
+def with_value(loaded: Loaded, name: str, text: str, source: str) -> Loaded:
+    """The same with another value for the option called `name` ("server.timeout"), from `source`.
+
+    >>> with_value(load(None, {}, {}), "server.timeout", "5", "a test").settings.server.timeout
+    5.0
+
+    :raises ConfigError: for an unknown option or a bad value.
+    """
+    declared = named(name, source=source)
+    value = _value(declared, text, _here(), source)
+    settings = loaded.settings
+    if declared.open_in:
+        changed: dict[str, Any] = {
+            declared.open_in: {**getattr(settings, declared.open_in), declared.key: value}
+        }
+    else:
+        changed = {declared.section: replace(getattr(settings, declared.section), **{declared.key: value})}
+    settings = replace(settings, **changed)
+    return replace(loaded, settings=settings, sources={**loaded.sources, declared.id: source})
 
 
 def _here() -> str:

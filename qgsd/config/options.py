@@ -372,6 +372,33 @@ class ControlSettings:
 
 
 @dataclass(frozen=True)
+class ManagementSettings:
+    """[management]: the port for metrics, the dashboard and the control commands as REST."""
+
+    enabled: bool = option(False, Boolean(), "serve the management port")
+    interfaces: tuple[str, ...] = option(
+        ("127.0.0.1",),
+        List(address, "IPv4 or IPv6 addresses, host names, unix:/path"),
+        "addresses of the management port; those that other machines reach take a token",
+    )
+    port: int = option(19876, Integer(0, 65535), "management port to listen on; 0 lets the kernel choose")
+    ssl: bool = option(False, Boolean(), "serve HTTPS on the management port")
+    ssl_cert: str = option("", Path(), "certificate of the management port, with its chain (PEM)")
+    ssl_key: str = option("", Path(), "private key of that certificate (PEM)")
+    token: str = option(
+        "",
+        Text(r"[!-~]+", "visible ASCII characters without blanks", empty=True),
+        "who sends it as Bearer token may change things; without one nobody may",
+        live=True,
+        secret=True,
+    )
+    token_file: str = option("", Path(), "file with the token, instead of token", live=True)
+    metric_projects: int = option(
+        50, Integer(0, 1000), "projects that metrics tell apart; all others together are `other`", live=True
+    )
+
+
+@dataclass(frozen=True)
 class SupervisionSettings:
     """[supervision]: how patient the master is with its children; 0 = no bound."""
 
@@ -471,6 +498,7 @@ class Settings:
     zmq: ZmqSettings = field(default_factory=ZmqSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     control: ControlSettings = field(default_factory=ControlSettings)
+    management: ManagementSettings = field(default_factory=ManagementSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
     schemes: dict[str, str] = field(default_factory=dict)

@@ -14,9 +14,11 @@ from typing import Any, Protocol
 
 from qgsd.control.records import (
     EventRecord,
+    PluginRecord,
     ProcessRecord,
     ProjectRecord,
     QuarantineRecord,
+    QueueRecord,
     ReloadRecord,
     Status,
 )
@@ -45,6 +47,16 @@ class Operations(Protocol):
         ...
 
     async def reload(self, project: str | None, *, wait: bool, progress: Progress) -> list[ReloadRecord]: ...
+
+    async def queue(self) -> list[QueueRecord]:
+        """The requests that have not ended, by project."""
+        ...
+
+    def plugins(self) -> list[PluginRecord]: ...
+
+    async def set_option(self, name: str, value: str) -> dict[str, Any]:
+        """Give an option that can change live another value, until the next reload or restart."""
+        ...
 
     async def projects(self) -> list[ProjectRecord]: ...
 

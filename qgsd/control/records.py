@@ -32,6 +32,29 @@ class QueueStatus(Struct, frozen=True):
     max: int
 
 
+class WorkerTime(Struct, frozen=True):
+    """Seconds that workers have been there for this queue, and at work, all of them added up.
+
+    `joined`: the workers that are there now, those of other machines included.
+    """
+
+    total: float = 0.0
+    busy: float = 0.0
+    joined: int = 0
+
+
+class EndCount(Struct, frozen=True):
+    """How often a child of this role has ended so. `how`: crashed, killed, retired, drained.
+
+    `reason` is a word: of a crash the signal, of a kill or retirement the rule.
+    """
+
+    role: ChildRole
+    how: str
+    reason: str
+    count: int
+
+
 class Counters(Struct, frozen=True):
     """Totals since the master started.
 
@@ -54,7 +77,10 @@ class Counters(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """The instance in one look; `uptime` in seconds, `listen` as addresses a person can read."""
+    """The instance in one look; `uptime` in seconds, `listen` as addresses a person can read.
+
+    `oldest`: seconds that the request has waited which has waited for a worker for longest.
+    """
 
     state: InstanceState
     version: str
@@ -67,6 +93,9 @@ class Status(Struct, frozen=True):
     counters: Counters
     generation: int
     instance: str
+    oldest: float = 0.0
+    worker_time: WorkerTime = WorkerTime()
+    ends: list[EndCount] = []
 
 
 class ProcessRecord(Struct, frozen=True):
@@ -122,6 +151,26 @@ class ProjectRecord(Struct, frozen=True):
     held: bool
     last_load_ms: float = 0.0
     load_seconds: float = 0.0
+
+
+class QueueRecord(Struct, frozen=True):
+    """The requests for one project: `waiting` for a worker, `running`, `oldest`: seconds the one that has
+    waited longest has waited (0 where none waits). `nested`: those asked by requests of this very server."""
+
+    project: str
+    waiting: int
+    running: int
+    oldest: float
+    nested: int = 0
+
+
+class PluginRecord(Struct, frozen=True):
+    """A QGIS Server plugin that the template found; `error` says why one is "broken"."""
+
+    name: str
+    version: str
+    status: Literal["loaded", "broken"]
+    error: str | None = None
 
 
 class QuarantineRecord(Struct, frozen=True):

@@ -17,9 +17,11 @@ from rich.text import Text
 
 from qgsd.control.records import (
     EventRecord,
+    PluginRecord,
     ProcessRecord,
     ProjectRecord,
     QuarantineRecord,
+    QueueRecord,
     ReloadRecord,
     Status,
     WorkerCounts,
@@ -35,6 +37,7 @@ _COLOURS = {
     "backoff": "red",
     "kept-old": "red",
     "ok": "green",
+    "loaded": "green",
     "loading": "yellow",
     "broken": "red",
 }
@@ -130,6 +133,32 @@ def projects(records: list[ProjectRecord]) -> RenderableType:
 def project_outcome(result: dict[str, Any]) -> RenderableType:
     """What became of one project."""
     return Text.assemble(clean(str(result.get("project"))), ": ", coloured(str(result.get("status"))))
+
+
+def queue(records: list[QueueRecord]) -> RenderableType:
+    """The rows of `queue`."""
+    if not records:
+        return Text("no request waits or runs")
+    numbers = ["WAITING", "RUNNING", "OLDEST", "NESTED"]
+    table = _table(numbers, right=numbers)
+    table.add_column("PROJECT", overflow="fold")
+    for record in records:
+        oldest = f"{record.oldest:.1f}s" if record.waiting else "-"
+        figures = (str(record.waiting), str(record.running), oldest, str(record.nested))
+        table.add_row(*figures, clean(record.project or "-"))
+    return table
+
+
+def plugins(records: list[PluginRecord]) -> RenderableType:
+    """The rows of `plugins`."""
+    if not records:
+        return Text("no plugin was found; see [server] pluginpath")
+    table = _table(["PLUGIN", "VERSION", "STATUS"])
+    table.add_column("ERROR", overflow="fold")
+    for record in records:
+        version = clean(record.version) or "-"
+        table.add_row(clean(record.name), version, coloured(record.status), clean(record.error or ""))
+    return table
 
 
 def quarantine(records: list[QuarantineRecord]) -> RenderableType:

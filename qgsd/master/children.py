@@ -22,6 +22,7 @@ from qgsd.scoreboard import Row, Scoreboard, State
 _COUNTERS = (
     "requests", "errors", "timeouts", "retries", "coalesced", "cache_hits",
     "project_hits", "project_loads", "project_load_ms", "project_evictions",
+    "worker_ms", "busy_ms",
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ class ChildRecord:
     killed_at: float = 0.0
     kill_cause: str = ""
     retiring: str = ""
+    retire_cause: str = ""
     reserve: bool = False
     vitals: Vitals = field(default_factory=Vitals)
     sample: Sample | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 
+from qgsd.control.records import EndCount
 from qgsd.errors import StartError
 from qgsd.master import backoff
 from qgsd.master.children import ChildRecord, Children
 from qgsd.master.events import EventLog
+from qgsd.master.snapshot import Role
 
 _START_TRIES = 4
 # Signals that a process brings upon itself by what it does. SIGKILL and SIGTERM come from outside.
@@ -31,6 +34,16 @@ def how_ended(status: int | None) -> str:
         return f"was ended by signal {-status}"
 
 
+def _crash_word(status: int | None) -> str:
+    """The signal, or that it was none."""
+    if status is None or status >= 0:
+        return "exit"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return "signal"
+
+
 def is_own_fault(status: int | None) -> bool:
     """Whether what it did, not somebody else, ended the process."""
     return status is not None and (status > 0 or -status in _OWN_FAULT)
@@ -44,7 +57,12 @@ class Exits:
         self._events = events
         self._lost = lost
         self.crashes = 0
+        self._counts: Counter[tuple[Role, str, str]] = Counter()
         self._startup_failure: tuple[ChildRecord, str] | None = None
+
+    def counts(self) -> list[EndCount]:
+        """How often children of each role have ended how."""
+        return [EndCount(*kind, count) for kind, count in sorted(self._counts.items())]
 
     def judge(
         self, record: ChildRecord, status: int | None, *, longest_pause: float, served_yet: bool
@@ -58,6 +76,8 @@ class Exits:
             self._events.add(f"{record.role}.drained", f"{record.name} has gone: {reason}", details)
             # One asked to go while it joined never said goodbye, and its greeting may arrive after it.
             self._lost(record, reason, False)
+            how = ("retired", record.retire_cause) if record.retiring else ("drained", "drained")
+            self._counts[record.role, *how] += 1
             failed = ""
         else:
             failed = self._crashed(record, status)
@@ -71,6 +91,7 @@ class Exits:
         reason = f"{record.name} was killed: {record.kill_reason}"
         details = {"slot": record.slot, "pid": record.pid, "cause": record.kill_cause}
         self._events.add(f"{record.role}.killed", reason, details)
+        self._counts[record.role, "killed", record.kill_cause] += 1
         self._lost(record, record.kill_reason, False)
         late = record.kill_cause == "start_timeout"
         return "was killed, because it was not ready in time" if late else ""
@@ -81,6 +102,7 @@ class Exits:
         details = {"slot": record.slot, "pid": record.pid, "status": status}
         self._events.add(f"{record.role}.crashed", f"{record.name} {how}{doing}", details)
         self.crashes += 1
+        self._counts[record.role, "crashed", _crash_word(status)] += 1
         self._lost(record, how, is_own_fault(status))
         return how
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from qgsd.cluster_key import ClusterKey, keys_of
-from qgsd.config import Loaded, Settings
+from qgsd.config import Loaded, ManagementSettings, ServerSettings, Settings
 from qgsd.errors import StartError
-from qgsd.master import listeners
+from qgsd.master import listeners, management
 from qgsd.master.listeners import Listener
 from qgsd.master.pidfile import PidFile
 from qgsd.master.snapshot import Role
@@ -38,6 +40,7 @@ class Instance:
     service: list[Listener] = field(default_factory=list)
     front: Listener | None = None
     behind: list[Listener] = field(default_factory=list)
+    management: list[Listener] = field(default_factory=list)
     # By which http children know requests that workers of ours have sent.
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     # Of the cluster, the one in use first; none where nothing is encrypted.
@@ -56,6 +59,15 @@ class Instance:
     @property
     def has_workers(self) -> bool:
         return self.role != "proxy"
+
+    @property
+    def has_admin(self) -> bool:
+        return self.settings.management.enabled
+
+    @property
+    def metrics(self) -> Path:
+        """The folder in which http children count."""
+        return self.pidfile.directory / "metrics"
 
     @property
     def tmp(self) -> Path:
@@ -95,6 +107,11 @@ class Instance:
         for listener in [self.front, *self.behind]:
             if listener is not None and listener.path is not None:
                 self._admit(listener.path)
+        self.management = listeners.management_listeners(self.settings)
+        if self.has_admin:
+            self.metrics.mkdir(mode=0o700)
+            if self.user is not None:
+                self.user.own(self.metrics)
 
     def _give_logs_to_user(self) -> None:
         """http children write the access log themselves, as the user they run as. Raises `StartError`."""
@@ -110,6 +127,11 @@ class Instance:
             except OSError as error:
                 raise StartError(f"[logging]: cannot write {path}: {error.strerror}") from error
 
+    def admit_admin(self, control: str) -> None:
+        """Let the admin child, which may run as another user, use the control socket."""
+        if self.has_admin and control.startswith("ipc://"):
+            self._admit(Path(control.removeprefix("ipc://")))
+
     def _admit(self, path: Path) -> None:
         path.chmod(0o600)
         if self.user is not None:
@@ -122,15 +144,20 @@ class Instance:
         if role == "dispatcher":
             assert self.front is not None
             return [listener.socket.fileno() for listener in (self.front, *self.behind)]
+        if role == "admin":
+            return [listener.socket.fileno() for listener in self.management]
         return []
 
-    def begin(self, settings: bytes) -> Begin:
-        """The first order, as far as it is the same for all children."""
+    def begin(self, role: Role, settings: Settings) -> Begin:
+        """The first order, as far as it is the same for all children of a role. Raises `StartError`."""
         back = [listener.address for listener in self.behind] or self.back
         return Begin(
-            role="", slot=0, row=0, generation=0, instance=self.name, machine=self.machine, settings=settings,
+            role=role, slot=0, row=0, generation=0, instance=self.name, machine=self.machine,
+            settings=encoded_for(role, settings),
             front=self.front.address if self.front else "", back=back, token=self.token,
             keys=[key.secret for key in self.keys],
+            control=self.control if role == "admin" else "",
+            metrics=str(self.metrics) if self.has_admin and role in ("http", "admin") else "",
         )  # fmt: skip
 
     def stop_listening(self) -> None:
@@ -141,10 +168,15 @@ class Instance:
 
     def close(self) -> None:
         self.stop_listening()
-        for listener in [self.front, *self.behind]:
+        for listener in [self.front, *self.behind, *self.management]:
             if listener is not None:
                 listener.close()
         self.pidfile.remove()
+
+
+def encoded_for(role: Role, settings: Settings) -> bytes:
+    """The settings as a message to a child of that role carries them. Raises `StartError`."""
+    return msgspec.msgpack.encode(management.settings_for(role, settings))
 
 
 def _check_root(root: str) -> None:
@@ -167,7 +199,10 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
     if role == "worker" and not keys and not settings.zmq.insecure:
         _check_nearness(settings.worker.host)
     if settings.server.ssl and role != "worker":
-        _check_tls(settings)
+        _check_tls("server", settings.server)
+    management.check(settings.management)
+    if settings.management.enabled and settings.management.ssl:
+        _check_tls("management", settings.management)
 
 
 def _check_nearness(host: str) -> None:
@@ -179,19 +214,19 @@ def _check_nearness(host: str) -> None:
         )
 
 
-def _check_tls(settings: Settings) -> None:
+def _check_tls(section: str, settings: ServerSettings | ManagementSettings) -> None:
     import ssl
 
     from qgsd.tls import server_context
 
-    if not settings.server.ssl_cert:
+    if not settings.ssl_cert:
         raise StartError(
-            "[server] ssl=yes needs ssl_cert (and ssl_key, unless the certificate file holds the key)"
+            f"[{section}] ssl=yes needs ssl_cert (and ssl_key, unless the certificate file holds the key)"
         )
-    for key, path in (("ssl_cert", settings.server.ssl_cert), ("ssl_key", settings.server.ssl_key)):
+    for key, path in (("ssl_cert", settings.ssl_cert), ("ssl_key", settings.ssl_key)):
         if path and not os.access(path, os.R_OK):
-            raise StartError(f"[server] {key}: {path} cannot be read")
+            raise StartError(f"[{section}] {key}: {path} cannot be read")
     try:
         server_context(settings)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(f"[server] ssl_cert, ssl_key: not a certificate and its key: {error}") from error
+        raise StartError(f"[{section}] ssl_cert, ssl_key: not a certificate and its key: {error}") from error

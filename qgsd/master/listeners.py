@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tornado.netutil import bind_sockets, bind_unix_socket
 
-from qgsd.config import Settings
+from qgsd.config import ManagementSettings, ServerSettings, Settings
 from qgsd.errors import StartError
 
 BACKLOG = 1024
@@ -43,12 +43,19 @@ class Listener:
 def service_listeners(settings: Settings, environ: MutableMapping[str, str]) -> list[Listener]:
     """The sockets that clients connect to. Raises `StartError` when one cannot be had."""
     inherited = _inherited(environ)
-    if inherited:
-        return inherited
+    return inherited or _bind_all("server", settings.server)
+
+
+def management_listeners(settings: Settings) -> list[Listener]:
+    """The sockets of the management port; none where it is off. Raises `StartError`."""
+    return _bind_all("management", settings.management) if settings.management.enabled else []
+
+
+def _bind_all(section: str, settings: ServerSettings | ManagementSettings) -> list[Listener]:
     listeners: list[Listener] = []
     try:
-        for interface in settings.server.interfaces:
-            listeners += _bind(interface, settings)
+        for interface in settings.interfaces:
+            listeners += _bind(section, interface, settings.port)
     except StartError:
         for listener in listeners:
             listener.close()
@@ -75,19 +82,19 @@ def _inherited(environ: MutableMapping[str, str]) -> list[Listener]:
     return listeners
 
 
-def _bind(interface: str, settings: Settings) -> list[Listener]:
+def _bind(section: str, interface: str, port: int) -> list[Listener]:
     if interface.startswith("unix:"):
         return [_bind_unix(Path(interface.removeprefix("unix:")))]
     host = interface.strip("[]")
-    port = settings.server.port
     try:
         sockets = bind_sockets(port, host, backlog=BACKLOG)
     except socket.gaierror as error:
         raise StartError(
-            f"[server] interfaces: '{interface}' is no address of this machine: {error.strerror}"
+            f"[{section}] interfaces: '{interface}' is no address of this machine: {error.strerror}"
         ) from error
     except OSError as error:
-        raise StartError(f"cannot listen on {interface} port {port}: {_why(error)}") from error
+        hint = _why(error, "--port" if section == "server" else f"[{section}] port")
+        raise StartError(f"cannot listen on {interface} port {port}: {hint}") from error
     return [Listener(bound, _readable(bound)) for bound in sockets]
 
 
@@ -107,9 +114,9 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError, option: str = "--port") -> str:
     if error.errno == errno.EADDRINUSE:
-        return "the port is in use by another process; choose another with --port"
+        return f"the port is in use by another process; choose another with {option}"
     if error.errno == errno.EACCES:
         return "not permitted; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE"
     return error.strerror or str(error)

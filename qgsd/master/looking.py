@@ -18,11 +18,13 @@ from qgsd.control.records import (
     Counters,
     EventRecord,
     InstanceState,
+    PluginRecord,
     ProcessRecord,
     QuarantineRecord,
     QueueStatus,
     Status,
     WorkerCounts,
+    WorkerTime,
 )
 from qgsd.master.children import ChildRecord
 from qgsd.master.supervisor import Supervisor
@@ -65,6 +67,13 @@ class Looking:
             ),
             generation=supervisor.generation,
             instance=instance.name,
+            oldest=self._oldest(),
+            worker_time=WorkerTime(
+                total=children.total("worker_ms") / 1000,
+                busy=children.total("busy_ms") / 1000,
+                joined=sum(record.row.workers for record in children.ready("dispatcher")),
+            ),
+            ends=supervisor.exits.counts(),
         )
 
     def _state(self) -> InstanceState:
@@ -75,6 +84,21 @@ class Looking:
     def waiting(self) -> int:
         """Requests in the queue of this instance."""
         return sum(record.row.waiting for record in self.supervisor.children.of("dispatcher"))
+
+    def _oldest(self) -> float:
+        """Seconds that the request in the queue has waited which has waited longest."""
+        since = [
+            record.row.oldest for record in self.supervisor.children.of("dispatcher") if record.row.oldest
+        ]
+        return max(0.0, time.monotonic() - min(since)) if since else 0.0
+
+    def plugins(self) -> list[PluginRecord]:
+        return [
+            PluginRecord(
+                plugin.name, plugin.version, "broken" if plugin.error else "loaded", plugin.error or None
+            )
+            for plugin in self.supervisor.plugins
+        ]
 
     def worker_counts(self) -> WorkerCounts:
         workers = self._usual_workers()

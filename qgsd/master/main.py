@@ -159,6 +159,8 @@ class _Master:
             await control.start()
         except Refused as error:
             raise StartError(f"[control] address: {error.message}") from error
+        self.instance.control = control.address
+        self.instance.admit_admin(control.address)
         self.instance.pidfile.write(control.address)
         return control
 
@@ -169,6 +171,9 @@ class _Master:
             self._tell_where_workers_connect()
         listen = ", ".join(listener.address for listener in self.instance.service) or "its proxy"
         logger.info("instance %s serves on %s", self.instance.name, listen)
+        if self.instance.management:
+            ports = ", ".join(listener.address for listener in self.instance.management)
+            logger.info("its management port is %s", ports)
 
     def _tell_where_workers_connect(self) -> None:
         settings = self.instance.settings.zmq

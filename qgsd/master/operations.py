@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from qgsd import log
-from qgsd.cluster_key import keys_of
-from qgsd.config import ConfigError, changes, load
+from qgsd.cluster_key import ClusterKey, keys_of
+from qgsd.config import ConfigError, Loaded, Settings, changes, declarations, load, named, with_value
 from qgsd.control.operations import Progress, Refused
 from qgsd.control.records import ReloadRecord
 from qgsd.errors import StartError
+from qgsd.master import management
 from qgsd.master.children import ChildRecord
 from qgsd.master.project_operations import ProjectOperations
 
@@ -36,7 +37,7 @@ class MasterOperations(ProjectOperations):
         supervisor.workers = target
         for record in supervisor.children.of("worker"):
             if record.reserve and record.slot < target:
-                record.retiring = "its slot is no reserve any more"
+                record.retiring, record.retire_cause = "its slot is no reserve any more", "scaled"
         supervisor.events.add("scaled", f"from {before} to {target} workers", {"from": before, "to": target})
         supervisor.wake()
         if wait:
@@ -66,7 +67,7 @@ class MasterOperations(ProjectOperations):
         old = supervisor.instance.loaded
         try:
             loaded = load(old.path, os.environ, supervisor.instance.overrides)
-            keys = keys_of(loaded.settings.zmq)
+            keys = _keys_and_token(loaded.settings)
         except (ConfigError, StartError) as error:
             supervisor.events.add(
                 "config.kept-old", f"the configuration is wrong, the old one stays: {error}"
@@ -81,6 +82,10 @@ class MasterOperations(ProjectOperations):
         if live:
             names = ", ".join(f"[{option.section}] {option.key}" for option in live)
             supervisor.events.add("config.changed", f"taken over: {names}")
+        self._take_over(loaded, keys)
+
+    def _take_over(self, loaded: Loaded, keys: list[ClusterKey]) -> None:
+        supervisor = self.supervisor
         supervisor.instance.loaded = loaded
         supervisor.use_keys(keys)
         log.set_level(loaded.settings.logging.level)
@@ -103,7 +108,12 @@ class MasterOperations(ProjectOperations):
         supervisor = self.supervisor
         if supervisor.generation != generation:
             return True
-        children = [record for record in supervisor.children if not record.reserve]
+        # A leaving admin child may be the one that was asked for this restart: it waits for us.
+        children = [
+            record
+            for record in supervisor.children
+            if not record.reserve and not (record.role == "admin" and record.phase == "draining")
+        ]
         wanted = dict(supervisor.targets().children)
         if "worker" in wanted:
             wanted["worker"] = supervisor.workers
@@ -153,6 +163,29 @@ class MasterOperations(ProjectOperations):
         wanted = gone.slot < supervisor.targets().children.get(gone.role, 0)
         return not wanted or any(record.slot == gone.slot for record in supervisor.children.ready(gone.role))
 
+    async def set_option(self, name: str, value: str) -> dict[str, Any]:
+        supervisor = self.supervisor
+        try:
+            declared = named(name)
+            # Of the moment: `log-level` has changed them perhaps.
+            now = replace(supervisor.instance.loaded, settings=supervisor.settings)
+            loaded = with_value(now, name, value, "qgsdctl set")
+            keys = _keys_and_token(loaded.settings)
+        except (ConfigError, StartError) as error:
+            raise Refused("bad_option", str(error)) from error
+        if not declared.live:
+            live = ", ".join(option.name for option in declarations() if option.live)
+            raise Refused(
+                "not_live",
+                f"{declared.name} changes only when qgsd is stopped and started; set takes: {live}",
+            )
+        shown = declared.show(declared.of(loaded.settings))
+        supervisor.events.add(
+            "config.changed", f"{declared.name} is {shown} until the next reload or restart"
+        )
+        self._take_over(loaded, keys)
+        return {"option": declared.name, "value": shown}
+
     async def log_level(self, level: str) -> dict[str, Any]:
         supervisor = self.supervisor
         settings = supervisor.settings
@@ -160,3 +193,9 @@ class MasterOperations(ProjectOperations):
         log.set_level(level)
         supervisor.configure(changed)
         return {"level": level}
+
+
+def _keys_and_token(settings: Settings) -> list[ClusterKey]:
+    """What stands in files of its own. Raises `StartError` when that is no good."""
+    management.check(settings.management)
+    return keys_of(settings.zmq)

@@ -48,10 +48,11 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Replace the worker: a successor starts beside it, then it drains."""
+    """Replace the worker: a successor starts beside it, then it drains; `cause` as for `Kill`."""
 
     key: int
     reason: str
+    cause: str = ""
 
 
 Action = Start | Drain | Kill | Retire
@@ -107,10 +108,10 @@ def _retirements(snapshot: Snapshot) -> list[Retire]:
         for child in snapshot.children
         if child.role == "worker" and child.phase == "ready" and not child.retiring and not child.killed_at
     ]
-    judged = ((child.key, recycling.why_retire(child, snapshot)) for child in workers)
-    retirements = [Retire(key, reason) for key, reason in judged if reason]
+    judged = ((child.key, *recycling.why_retire(child, snapshot)) for child in workers)
+    retirements = [Retire(key, reason, cause) for key, cause, reason in judged if cause]
     if not retirements and (pressure := recycling.under_pressure(snapshot)):
-        retirements.append(Retire(*pressure))
+        retirements.append(Retire(*pressure, recycling.PRESSURE))
     return retirements
 
 

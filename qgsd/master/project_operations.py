@@ -12,7 +12,7 @@ from qgsd import messages
 from qgsd.channel import ChannelClosed
 from qgsd.config import ConfigError
 from qgsd.control.operations import Progress, Refused
-from qgsd.control.records import ProjectRecord, ReloadRecord, WorkerCounts
+from qgsd.control.records import ProjectRecord, QueueRecord, ReloadRecord, WorkerCounts
 from qgsd.extensions import store_schemes
 from qgsd.location import LocationError, Rules
 from qgsd.master.looking import Looking
@@ -32,7 +32,20 @@ class ProjectOperations(Looking):
             await self._wait(lambda: orders.advance(listing), _tell_nobody)
         finally:
             orders.end(listing)
-        return sorted(map(_record, listing.projects), key=lambda record: record.project)
+        return sorted(map(_record, listing.items), key=lambda record: record.project)
+
+    async def queue(self) -> list[QueueRecord]:
+        self._refuse_without_queue()
+        orders = self.supervisor.orders
+        listing = orders.begin_queue()
+        try:
+            await self._wait(lambda: orders.advance(listing), _tell_nobody)
+        finally:
+            orders.end(listing)
+        return [
+            QueueRecord(line.project, line.waiting, line.running, line.oldest, line.nested)
+            for line in listing.items
+        ]
 
     async def reload_projects(
         self, project: str | None, *, wait: bool, progress: Progress

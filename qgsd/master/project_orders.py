@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import logging
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from qgsd import messages
 from qgsd.channel import ChannelClosed
@@ -14,6 +14,9 @@ from qgsd.control.operations import Refused
 from qgsd.master.children import ChildRecord, Children
 
 logger = logging.getLogger("qgsd.master")
+
+Message = TypeVar("Message", messages.ListProjects, messages.ListQueue)
+Item = TypeVar("Item", messages.ProjectState, messages.QueueLine)
 
 Verb = Literal["reload", "load", "evict", "hold", "release"]
 
@@ -33,13 +36,18 @@ class Order:
 
 
 @dataclass
-class Listing:
-    """A list of projects under way; it comes in pages."""
+class Listing(Generic[Message, Item]):
+    """A list that the dispatcher tells, under way; it comes in pages."""
 
-    message: messages.ListProjects
+    message: Message
     to: int = -1
-    projects: list[messages.ProjectState] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
     complete: bool = False
+
+
+ProjectListing = Listing[messages.ListProjects, messages.ProjectState]
+QueueListing = Listing[messages.ListQueue, messages.QueueLine]
+Heard = messages.ProjectsOrdered | messages.ProjectDone | messages.ProjectsListed | messages.QueueListed
 
 
 class ProjectOrders:
@@ -51,7 +59,7 @@ class ProjectOrders:
     def __init__(self, children: Children) -> None:
         self._children = children
         self._tickets = itertools.count(1)
-        self._open: dict[int, Order | Listing] = {}
+        self._open: dict[int, Order | Listing[Any, Any]] = {}
         self.pinned: dict[str, None] = {}
         self.held: dict[str, None] = {}
         self._preloaded: frozenset[str] = frozenset()
@@ -78,18 +86,19 @@ class ProjectOrders:
         for dispatcher in self._children.of("dispatcher"):
             _send(dispatcher, self._kept())
 
-    def heard(
-        self, report: messages.ProjectsOrdered | messages.ProjectDone | messages.ProjectsListed
-    ) -> None:
+    def heard(self, report: Heard) -> None:
         match report, self._open.get(report.ticket):
             case messages.ProjectsOrdered(projects=projects), Order() as order:
                 order.waiting = set(projects) - {done.project for done in order.done}
             case messages.ProjectDone() as done, Order() as order:
                 order.done.append(done)
                 (order.waiting or set()).discard(done.project)
-            case messages.ProjectsListed() as page, Listing() as listing:
-                listing.projects += page.projects
-                listing.complete = not page.more
+            case messages.ProjectsListed(projects=items, more=more), Listing() as listing:
+                listing.items += items
+                listing.complete = not more
+            case messages.QueueListed(lines=items, more=more), Listing() as listing:
+                listing.items += items
+                listing.complete = not more
 
     # Orders. What `advance` does is done again until it is complete: a dispatcher may die in between.
 
@@ -99,16 +108,22 @@ class ProjectOrders:
         self._open[ticket] = order
         return order
 
-    def begin_list(self) -> Listing:
+    def begin_list(self) -> ProjectListing:
         ticket = next(self._tickets)
-        listing = Listing(messages.ListProjects(ticket))
+        listing = ProjectListing(messages.ListProjects(ticket))
         self._open[ticket] = listing
         return listing
 
-    def end(self, order: Order | Listing) -> None:
+    def begin_queue(self) -> QueueListing:
+        ticket = next(self._tickets)
+        listing = QueueListing(messages.ListQueue(ticket))
+        self._open[ticket] = listing
+        return listing
+
+    def end(self, order: Order | Listing[Any, Any]) -> None:
         self._open.pop(order.message.ticket, None)
 
-    def advance(self, order: Order | Listing) -> bool:
+    def advance(self, order: Order | Listing[Any, Any]) -> bool:
         """Send it, again if the dispatcher that had it has gone. Whether it is complete."""
         if order.complete or self._children.get(order.to) is not None:
             return order.complete
@@ -119,7 +134,7 @@ class ProjectOrders:
         if isinstance(order, Order):
             order.waiting = None
         else:
-            order.projects = []
+            order.items = []
         _send(ready[-1], order.message)
         return False
 

@@ -14,7 +14,7 @@ from qgsd.master.snapshot import ChildView, Snapshot
 _MIB = 1 << 20
 # Retiring all workers at once would make the pause that recycling is to avoid.
 _JITTER = 0.1
-_BEATING = ("worker", "http", "dispatcher")
+_BEATING = ("worker", "http", "dispatcher", "admin")
 
 Rule = Callable[[ChildView, Snapshot], str]
 
@@ -108,7 +108,14 @@ ENDING: dict[str, Rule] = {
     "silent": silent,
     "stuck": stuck,
 }
-RETIRING: tuple[Rule, ...] = (over_memory, over_requests, over_age, burning)
+RETIRING: dict[str, Rule] = {
+    "memory": over_memory,
+    "requests": over_requests,
+    "age": over_age,
+    "burning": burning,
+}
+# The largest worker when memory as a whole is short.
+PRESSURE = "pressure"
 
 
 def why_end(child: ChildView, snapshot: Snapshot) -> tuple[str, str]:
@@ -119,9 +126,12 @@ def why_end(child: ChildView, snapshot: Snapshot) -> tuple[str, str]:
     return "", ""
 
 
-def why_retire(child: ChildView, snapshot: Snapshot) -> str:
-    """The reason in words; empty for a worker that may go on."""
-    return next((reason for rule in RETIRING if (reason := rule(child, snapshot))), "")
+def why_retire(child: ChildView, snapshot: Snapshot) -> tuple[str, str]:
+    """The cause as a word and the reason in words; empty for a worker that may go on."""
+    for cause, rule in RETIRING.items():
+        if reason := rule(child, snapshot):
+            return cause, reason
+    return "", ""
 
 
 def under_pressure(snapshot: Snapshot) -> tuple[int, str] | None:

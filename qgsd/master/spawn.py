@@ -31,6 +31,7 @@ from qgsd.master.snapshot import Role
 _MODULES: dict[Role, str] = {
     "http": "qgsd.proxy.http.server",
     "dispatcher": "qgsd.proxy.dispatcher",
+    "admin": "qgsd.admin.server",
     "template": "qgsd.worker.template",
 }
 

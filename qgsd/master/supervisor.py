@@ -16,17 +16,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
-
 from qgsd import linux, messages
 from qgsd.channel import ChannelClosed
 from qgsd.cluster_key import ClusterKey
 from qgsd.config import Settings
+from qgsd.errors import StartError
 from qgsd.master import child_logs, policy, vitals
 from qgsd.master.children import ChildRecord, Children
 from qgsd.master.events import EventLog
 from qgsd.master.exits import Exits
-from qgsd.master.instance import Instance
+from qgsd.master.instance import Instance, encoded_for
 from qgsd.master.machine_link import MachineLink
 from qgsd.master.project_orders import ProjectOrders
 from qgsd.master.snapshot import Limits, Memory, Role, Slot, Snapshot, Stopping, Targets
@@ -61,6 +60,7 @@ class Supervisor:
         self.restarts = 0
         self.qgis_version = ""
         self.quarantine: list[messages.Poison] = []
+        self.plugins: list[messages.Plugin] = []
         self.orders = ProjectOrders(self.children)
         self.signals: deque[str] = deque()
         self._wake = asyncio.Event()
@@ -124,6 +124,8 @@ class Supervisor:
             children |= {"dispatcher": 1, "http": self.settings.server.jobs}
         if self.instance.has_workers:
             children |= {"template": 1, "worker": self.workers + self._reserve()}
+        if self.instance.has_admin:
+            children["admin"] = 1
         return Targets(self.generation, children)
 
     def _reserve(self) -> int:
@@ -169,12 +171,12 @@ class Supervisor:
                     self._drain(key, reason, linger)
                 case policy.Kill(key, cause, reason):
                     self.kill(key, cause, reason)
-                case policy.Retire(key, reason):
-                    self._retire(key, reason)
+                case policy.Retire(key, reason, cause):
+                    self._retire(key, reason, cause)
 
     def _start(self, role: Role, slot: int) -> None:
-        begin = self.instance.begin(msgspec.msgpack.encode(self.settings))
         try:
+            begin = self.instance.begin(role, self.settings)
             if role == "worker":
                 template = self.children.template_for_fork()
                 if template is None:
@@ -183,7 +185,7 @@ class Supervisor:
             else:
                 listeners = self.instance.descriptors_for(role)
                 record = self.spawner.execute(role, slot, self.generation, listeners, begin)
-        except (ChannelClosed, OSError) as error:
+        except (ChannelClosed, OSError, StartError) as error:
             self._rest(role, slot, f"{role} cannot be started: {error}")
             return
         self.children.add(record)
@@ -214,10 +216,10 @@ class Supervisor:
         except ChannelClosed:
             logger.debug("%s has gone already", record.name)
 
-    def _retire(self, key: int, reason: str) -> None:
+    def _retire(self, key: int, reason: str, cause: str) -> None:
         record = self.children.get(key)
         if record is not None:
-            record.retiring = reason
+            record.retiring, record.retire_cause = reason, cause
             details = {"slot": record.slot, "pid": record.pid}
             self.events.add(f"{record.role}.retired", f"{record.name} is replaced: {reason}", details)
 
@@ -231,11 +233,6 @@ class Supervisor:
             self._forget(record)
             return
         record.kill()
-
-    def broadcast(self, order: messages.Order) -> None:
-        """To all children; one that has gone is seen to elsewhere."""
-        for record in self.children:
-            self.tell(record, order)
 
     def tell(self, record: ChildRecord, order: messages.Order) -> None:
         """To one child, unless it has gone."""
@@ -269,7 +266,14 @@ class Supervisor:
                 self._reserve_wanted_at = time.monotonic()
             case messages.QuarantineChanged(entries):
                 self.quarantine = entries
-            case messages.ProjectsOrdered() | messages.ProjectDone() | messages.ProjectsListed():
+            case messages.PluginsFound(plugins):
+                self.plugins = plugins
+            case (
+                messages.ProjectsOrdered()
+                | messages.ProjectDone()
+                | messages.ProjectsListed()
+                | messages.QueueListed()
+            ):
                 self.orders.heard(report)
 
     def _became_ready(self, record: ChildRecord, info: dict[str, str]) -> None:
@@ -371,8 +375,12 @@ class Supervisor:
             self.workers = settings.server.workers
         self.settings = settings
         keys = [key.secret for key in self.instance.keys]
-        encoded = msgspec.msgpack.encode(settings)
         for record in self.children:
+            try:
+                encoded = encoded_for(record.role, settings)
+            except StartError as error:
+                logger.error("%s keeps its settings: %s", record.name, error)
+                continue
             entitled = record.role in ("dispatcher", "worker")
             self.tell(record, messages.Configure(encoded, keys if entitled else []))
         self.wake()

@@ -57,6 +57,9 @@ class Backlog:
     def requests_of(self, peer: bytes) -> list[str]:
         return [id for id, job in self._riders.items() if job.riders[id].arrival.peer == peer]
 
+    def jobs(self) -> list[Job]:
+        return list(self._jobs.values())
+
     def all_waiting(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.worker is None]
 

@@ -30,6 +30,7 @@ from qgsd.proxy.costs import kind_of
 from qgsd.proxy.doorkeeper import Doorkeeper
 from qgsd.proxy.project_desk import ProjectDesk, as_loaded
 from qgsd.proxy.quarantine import Poison
+from qgsd.proxy.queue_desk import QueueDesk
 from qgsd.proxy.scheduler import Scheduler
 from qgsd.scoreboard import State
 
@@ -76,6 +77,7 @@ class Dispatcher:
         self.peers: set[bytes] = set()
         self.losses: OrderedDict[bytes, None] = OrderedDict()
         self.desk = ProjectDesk(self.scheduler, child.channel, self._carry_out, self._to_worker)
+        self.queue = QueueDesk(self.scheduler, child.channel, time.monotonic())
         self.closing = False
         self.staffed = False
         self.reinforced_at = 0.0
@@ -119,8 +121,7 @@ class Dispatcher:
             self.staffed = not self.staffed
             for peer in list(self.peers):
                 self._to_http(peer, messages.Workforce(self.scheduler.workers))
-        row.waiting = self.scheduler.waiting
-        row.workers = self.scheduler.workers
+        self.queue.count(row, time.monotonic())
         self.desk.count(row)
         row.coalesced = self.scheduler.coalesced
         if not self.closing:
@@ -145,6 +146,8 @@ class Dispatcher:
                 self.desk.keep(order)
             case messages.ListProjects(ticket):
                 self.desk.tell(ticket)
+            case messages.ListQueue(ticket):
+                self.queue.tell(ticket, time.monotonic())
             case _:
                 pass
 

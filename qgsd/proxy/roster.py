@@ -79,6 +79,11 @@ class Roster:
         """Those of them that are not in reserve."""
         return self.staying - self.reserve
 
+    @property
+    def at_work(self) -> int:
+        """Workers that have something to do, those that leave included."""
+        return len(self._workers) - len(self._idle)
+
     # Who is idle.
 
     @property

@@ -92,6 +92,19 @@ class Scheduler:
         return self._roster.staying
 
     @property
+    def workers_present(self) -> int:
+        """Workers that have joined, those that leave included."""
+        return len(self._roster)
+
+    @property
+    def workers_at_work(self) -> int:
+        return self._roster.at_work
+
+    def jobs(self) -> list[Job]:
+        """What is to be done and being done."""
+        return self._backlog.jobs()
+
+    @property
     def at_rest(self) -> bool:
         """No request is here any more, and no worker."""
         return not len(self._backlog) and not len(self._roster)

@@ -18,12 +18,15 @@ import socket
 import sys
 import time
 import warnings
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from qgsd import messages
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
 from qgsd.worker import environment
+
+if TYPE_CHECKING:
+    from qgsd.worker.qgis_server import QgisServer
 
 logger = logging.getLogger("qgsd.template")
 
@@ -45,6 +48,7 @@ class Template:
         self.qgis = qgis_server.start(settings)
         for name, reason in self.qgis.broken_plugins.items():
             child.happened("plugin.broken", f"the plugin {name} does not load: {reason}", plugin=name)
+        child.channel.send(messages.PluginsFound(_plugins(self.qgis)))
         for scheme, reason in stores.load_stores()[1].items():
             child.happened("store.broken", f"projects of the scheme {scheme}: cannot be served: {reason}")
         # What exists now is never collected in a worker: a collection would write to, and so copy, its pages.
@@ -101,6 +105,12 @@ class Template:
             sys.stderr.flush()
             # Qt's and QGIS's destructors are known to crash and have nothing to save.
             os._exit(status)
+
+
+def _plugins(qgis: QgisServer) -> list[messages.Plugin]:
+    loaded = [messages.Plugin(name, version) for name, version in qgis.plugins.items()]
+    broken = [messages.Plugin(name, "", error) for name, error in qgis.broken_plugins.items()]
+    return sorted([*loaded, *broken], key=lambda plugin: plugin.name)
 
 
 def _renew_random_numbers() -> None:

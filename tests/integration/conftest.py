@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.instance import Daemon, Instance
+from tests.integration.management import ON, TOKEN
 
 WORLD = Path(__file__).parents[2] / "examples" / "world"
 
@@ -57,6 +58,21 @@ def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
     """One instance for the tests of a file that only ask it."""
     instance = Instance(tmp_path_factory.mktemp("q") / "i", "run", ("--rootdir", str(shared_root)))
+    try:
+        instance.wait_serving()
+        yield instance
+    finally:
+        left = instance.end()
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(scope="module")
+def managed(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
+    """One instance with a management port and a token."""
+    folder = tmp_path_factory.mktemp("q")
+    (folder / "token").write_text(f"{TOKEN}\n")
+    arguments = ("--rootdir", str(shared_root), *ON, "--set", f"management.token_file={folder / 'token'}")
+    instance = Instance(folder / "i", "run", arguments)
     try:
         instance.wait_serving()
         yield instance

@@ -12,6 +12,8 @@ DATING = {
     "master/events.py",
     "control/commands/look.py",
     "proxy/http/access_log.py",
+    # The charts' axis of time.
+    "admin/exposition.py",
     "proxy/http/handlers.py",
     "proxy/http/patience.py",
     # How old a file is, by its own date.

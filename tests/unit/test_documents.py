@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qgsd.admin import reference
 from qgsd.config import render
 from qgsd.control.commands import COMMANDS
 from tests.documents import expected
@@ -51,6 +52,13 @@ def test_the_migration_table_has_a_row_for_everything(name: str) -> None:
     assert any(name in row for row in rows)
 
 
+def test_the_reference_of_the_metrics_is_the_declared_one() -> None:
+    made = reference.markdown()
+    assert (ROOT / "docs" / "metrics.md").read_text() == made, (
+        "run: python -m qgsd.admin.reference > docs/metrics.md"
+    )
+
+
 def test_every_test_that_guards_fork_safety_exists() -> None:
     text = (ROOT / "docs" / "fork-safety.md").read_text()
     code = "".join(path.read_text() for path in (ROOT / "tests" / "integration").glob("test_*.py"))
@@ -60,11 +68,12 @@ def test_every_test_that_guards_fork_safety_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/architecture.md", "CONTRIBUTING.md", "docs/fork-safety.md"]
+    "document",
+    ["README.md", "docs/architecture.md", "CONTRIBUTING.md", "docs/fork-safety.md", "docs/metrics.md"],
 )
 def test_paths_named_in_documents_exist(document: str) -> None:
     text = (ROOT / document).read_text()
-    for name in re.findall(r"`((?:qgsd|worker|proxy|master|control|config|tests)/[\w/.]+\.py)`", text):
+    for name in re.findall(r"`((?:qgsd|worker|proxy|master|control|config|admin|tests)/[\w/.]+\.py)`", text):
         assert (ROOT / name).exists() or (ROOT / "qgsd" / name).exists(), name
 
 
@@ -76,7 +85,7 @@ def test_commands_named_in_the_readme_exist() -> None:
 
 def test_the_master_stays_empty() -> None:
     """Neither QGIS nor a web framework may come into the process that must not fail."""
-    names = "('qgis', 'tornado.web', 'rich')"
+    names = "('qgis', 'tornado.web', 'rich', 'prometheus_client')"
     script = f"import qgsd.master.main, sys; print([m for m in {names} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -91,7 +91,7 @@ class World:
         assert len(keys) == len(set(keys)), "one child was ended twice"
         assert stopping == "no" or not starts, "somebody was started although all is to end"
         for action in actions:
-            self.seen[getattr(action, "cause", type(action).__name__)] += 1
+            self.seen[action.cause if isinstance(action, Kill) else type(action).__name__] += 1
             self.judge_one(action, stopping)
             self.obey(action)
         if stopping == "no":

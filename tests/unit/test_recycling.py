@@ -117,7 +117,7 @@ def test_a_healthy_worker_is_left_alone(
 ) -> None:
     healthy = worker(key, memory=mib * MIB, beat_at=beat, burning_since=burning, requests=requests)
     assert recycling.why_end(healthy, look(healthy)) == ("", "")
-    assert recycling.why_retire(healthy, look(healthy)) == ""
+    assert recycling.why_retire(healthy, look(healthy)) == ("", "")
     assert decide(look(healthy)) == []
 
 

@@ -11,10 +11,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from qgsd.control.commands.base import Command
-from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Stop
-from qgsd.control.commands.look import Config, Events, Ping, Ps, StatusCommand, Version
+from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Set, Stop
+from qgsd.control.commands.look import Config, Events, Ping, Plugins, Ps, StatusCommand, Version
 from qgsd.control.commands.poison import Quarantine
 from qgsd.control.commands.projects import Evict, HoldCommand, Load, Pin, Projects, Release
+from qgsd.control.commands.queue import Queue
 
 __all__ = ["COMMANDS", "Command", "unknown_command"]
 
@@ -34,9 +35,12 @@ COMMANDS: dict[str, Command[Any]] = {
         Restart(),
         Stop(),
         Kill(),
+        Queue(),
         Quarantine(),
+        Plugins(),
         Events(),
         Config(),
+        Set(),
         LogLevel(),
         Ping(),
         Version(),

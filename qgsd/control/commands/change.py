@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands that change something: scale, reload, restart, stop, kill, log-level."""
+"""The commands that change something: scale, reload, restart, stop, kill, set, log-level."""
 
 from __future__ import annotations
 
@@ -216,6 +216,36 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 11):
         raise ArgumentTypeError(f"{text!r} is not the number of a slot or process")
     return int(text)
+
+
+class SetArguments(Arguments, frozen=True):
+    """`option`: its name, such as "server.timeout"; `value`: as it would stand in the file."""
+
+    option: str
+    value: str
+
+
+class Set(Command[SetArguments]):
+    """Give an option another value in the running instance, until the next reload or restart.
+
+    Only options that a reload can change; the others are named. Nothing is written to the file.
+    """
+
+    name = "set"
+    help = "change an option until the next reload or restart"
+    arguments = SetArguments
+
+    async def run(self, operations: Operations, args: SetArguments, progress: Progress) -> dict[str, Any]:
+        return await operations.set_option(args.option, args.value)
+
+    # -------------------------------------------------------------- in qgsdctl
+
+    def declare(self, parser: ArgumentParser) -> None:
+        parser.add_argument("option", metavar="SECTION.KEY", help="see `qgsdctl config`")
+        parser.add_argument("value", metavar="VALUE", help="as it would stand in the file")
+
+    def render(self, result: Any) -> RenderableType:
+        return f"{result['option']} = {result['value']}"
 
 
 Level = Literal["debug", "info", "warning", "error"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands that only look: status, ps, events, config, ping, version."""
+"""The commands that only look: status, ps, events, config, plugins, ping, version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 from qgsd import __version__
 from qgsd.control.commands.base import Arguments, Command
 from qgsd.control.operations import Operations, Progress
-from qgsd.control.records import EventRecord, ProcessRecord, Status
+from qgsd.control.records import EventRecord, PluginRecord, ProcessRecord, Status
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -156,6 +156,27 @@ class Config(Command[Arguments]):
         from qgsd.control import tables
 
         return tables.options(msgspec.convert(result, list[dict[str, Any]]))
+
+
+class Plugins(Command[Arguments]):
+    """The QGIS Server plugins that were found, with their versions; why those that are broken do not load.
+
+    The others work. After a change `restart` loads them anew.
+    """
+
+    name = "plugins"
+    help = "list QGIS Server plugins: version, and why one does not load"
+    arguments = Arguments
+
+    async def run(self, operations: Operations, args: Arguments, progress: Progress) -> list[PluginRecord]:
+        return operations.plugins()
+
+    # -------------------------------------------------------------- in qgsdctl
+
+    def render(self, result: Any) -> RenderableType:
+        from qgsd.control import tables
+
+        return tables.plugins(msgspec.convert(result, list[PluginRecord]))
 
 
 class Ping(Command[Arguments]):

@@ -24,6 +24,7 @@ from qgsd.proxy.http.patience import ClientPatience
 from qgsd.proxy.http.port import ServicePort
 from qgsd.proxy.http.qgis import OgcApiHandler, OtherPathHandler, OwsHandler
 from qgsd.proxy.http.status import StatusHandler
+from qgsd.proxy.http.tally import open_tally
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
 from qgsd.tls import server_context
@@ -65,9 +66,12 @@ class HttpChild:
             default_handler_args={"context": self.context},
             log_function=open_access_log(settings),
         )
+        if count := open_tally(child.begin.metrics, self.context):
+            log = application.settings["log_function"]
+            application.settings["log_function"] = lambda handler: (log(handler), count(handler))
         self.server = ServicePort(
             application,
-            ssl_options=server_context(settings),
+            ssl_options=server_context(settings.server),
             xheaders=settings.server.http_proxy,
             patience=ClientPatience(self.context),
             max_header_size=_PARSER_HEADERS,
