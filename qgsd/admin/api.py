@@ -17,7 +17,8 @@ from qgsd.admin.access import Denied
 from qgsd.admin.handlers import AdminContext, AdminHandler
 
 LOOKING = (
-    "status", "ps", "projects", "plugins", "queue", "quarantine", "events", "config", "ping", "version",
+    "status", "ps", "top", "projects", "plugins", "queue", "quarantine", "events", "config", "ping",
+    "version",
 )  # fmt: skip
 CHANGING = (
     "scale", "reload", "load", "evict", "pin", "hold", "release", "restart", "stop", "kill", "quarantine",

@@ -101,7 +101,8 @@ class Status(Struct, frozen=True):
 class ProcessRecord(Struct, frozen=True):
     """One row of `ps`: a process of the instance, or a slot that rests (`backoff`, pid null).
 
-    `uptime` in seconds, `rss` and `pss` in bytes, `cpu` in percent of one core.
+    `uptime` in seconds, `rss` and `pss` in bytes, `cpu` in percent of one core; `request_age`: seconds that
+    a busy worker has been at its request.
     """
 
     role: ChildRole
@@ -116,6 +117,7 @@ class ProcessRecord(Struct, frozen=True):
     project: str | None
     generation: int
     machine: str = ""
+    request_age: float = 0.0
 
 
 class ReloadRecord(Struct, frozen=True):
@@ -190,3 +192,11 @@ class EventRecord(Struct, frozen=True):
     event: str
     reason: str
     details: dict[str, str | int | float | None] = {}
+
+
+class Snapshot(Struct, frozen=True):
+    """What `top` shows: status, processes and queue at one moment; no queue on a proxy's worker machines."""
+
+    status: Status
+    processes: list[ProcessRecord]
+    queue: list[QueueRecord] = []

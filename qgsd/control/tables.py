@@ -90,6 +90,26 @@ def processes(records: list[ProcessRecord]) -> RenderableType:
     return table
 
 
+def top(records: list[ProcessRecord]) -> RenderableType:
+    """The processes of `top`: those of `ps`, with the age of the request that each is at."""
+    headers = ["PROCESS", "PID", "STATE", "AGE", "CPU", "MEMORY", "REQUESTS"]
+    table = _table(headers, right=headers[1:2] + headers[3:])
+    table.add_column("PROJECT", overflow="fold")
+    for record in records:
+        name = record.role if record.slot is None else f"{record.role} {record.slot}"
+        table.add_row(
+            f"{clean(record.machine)}/{name}" if record.machine else name,
+            _or_dash(record.pid),
+            coloured(record.state),
+            f"{record.request_age:.1f}s" if record.request_age else "-",
+            f"{record.cpu:.0f}%",
+            size(record.pss),
+            str(record.requests),
+            clean(record.project or "-"),
+        )
+    return table
+
+
 def workers(counts: WorkerCounts) -> RenderableType:
     """The answer to `scale`."""
     return Text(f"workers: {_worker_text(counts)}")

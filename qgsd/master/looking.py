@@ -142,7 +142,13 @@ class Looking:
             project=record.row.project or None,
             generation=record.generation,
             machine=self.supervisor.instance.machine,
+            request_age=self._request_age(record),
         )
+
+    @staticmethod
+    def _request_age(record: ChildRecord) -> float:
+        since = record.row.since
+        return time.monotonic() - since if record.role == "worker" and since and record.row.deadline else 0.0
 
     def _resting(self) -> list[ProcessRecord]:
         now = time.monotonic()

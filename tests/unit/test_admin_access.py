@@ -57,8 +57,7 @@ def test_only_the_token_itself_is_the_token(sent: str, token: str) -> None:
 
 
 def test_every_control_command_is_in_the_api() -> None:
-    """`top` is a view of qgsdctl, no command of the wire."""
-    assert set(LOOKING) | set(CHANGING) == {name for name in COMMANDS if name != "top"}
+    assert set(LOOKING) | set(CHANGING) == set(COMMANDS)
 
 
 def settings(**options: str) -> Settings:

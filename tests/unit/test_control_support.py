@@ -22,8 +22,10 @@ from qgsd.control.operations import Progress, Refused
 from qgsd.control.records import (
     Counters,
     EventRecord,
+    PluginRecord,
     ProcessRecord,
     QuarantineRecord,
+    QueueRecord,
     QueueStatus,
     ReloadRecord,
     Status,
@@ -118,6 +120,17 @@ class Instance:
     async def log_level(self, level: str) -> dict[str, Any]:
         self.level = level
         return {"level": level}
+
+    async def queue(self) -> list[QueueRecord]:
+        return [QueueRecord("town/sewers", 3, 1, 1.25)]
+
+    def plugins(self) -> list[PluginRecord]:
+        return [PluginRecord("tiles", "1.2", "loaded"), PluginRecord("bad\x1b[2J", "", "broken", "no module")]
+
+    async def set_option(self, name: str, value: str) -> dict[str, Any]:
+        if name != "server.timeout":
+            raise Refused("not_live", f"{name} changes only when qgsd is stopped and started")
+        return {"option": name, "value": value}
 
     def quarantine(self) -> list[QuarantineRecord]:
         return self.poison

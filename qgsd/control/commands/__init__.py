@@ -16,6 +16,7 @@ from qgsd.control.commands.look import Config, Events, Ping, Plugins, Ps, Status
 from qgsd.control.commands.poison import Quarantine
 from qgsd.control.commands.projects import Evict, HoldCommand, Load, Pin, Projects, Release
 from qgsd.control.commands.queue import Queue
+from qgsd.control.commands.top import Top
 
 __all__ = ["COMMANDS", "Command", "unknown_command"]
 
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Command[Any]] = {
     for command in (
         StatusCommand(),
         Ps(),
+        Top(),
         Scale(),
         Reload(),
         Projects(),
