@@ -17,11 +17,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from qgsd import metrics
-from qgsd.admin.figures import FIGURES, OTHER, Names, Seen
+from qgsd.admin.figures import FIGURES, OF_THE_QUEUE, OTHER, Names, Seen
 from qgsd.admin.handlers import AdminContext, AdminHandler
 from qgsd.admin.link import MasterLink
 from qgsd.admin.saturation import Look, Saturation
-from qgsd.control import ControlError
+from qgsd.control import CommandFailed, ControlError
 
 logger = logging.getLogger("qgsd.admin")
 
@@ -67,16 +67,18 @@ class Gauges:
         link = self._link
         status, processes = await asyncio.gather(link.look("status"), link.look("ps"))
         projects, queue = await asyncio.gather(self._if_there("projects"), self._if_there("queue"))
+        if projects is None or queue is None:
+            return Seen(status, processes, has_queue=False)
         named = self.names.choose((row["project"] for row in projects), most)
         used, value = self.saturation.used, self.saturation.value
         return Seen(status, processes, projects, queue, value, used, named)
 
-    async def _if_there(self, command: str) -> list[Mapping[str, Any]]:
-        """Nothing on a machine whose queue is elsewhere, or while there is no dispatcher."""
+    async def _if_there(self, command: str) -> list[Mapping[str, Any]] | None:
+        """None on a machine whose queue is elsewhere, and while the instance stops."""
         try:
             found: list[Mapping[str, Any]] = await self._link.look(command)
-        except ControlError:
-            return []
+        except CommandFailed:
+            return None
         return found
 
     def counted(self, most: int) -> list[Metric]:
@@ -108,6 +110,8 @@ def _put_together(metric: Metric, named: frozenset[str]) -> Metric:
 def told(seen: Seen) -> Iterator[Metric]:
     """The metrics that are made of the master's answers."""
     for declared, samples in FIGURES:
+        if not seen.has_queue and declared.name.startswith(OF_THE_QUEUE):
+            continue
         metric = Metric(declared.name.removesuffix("_total"), declared.help, declared.kind)
         name = declared.name
         for values, number in samples(seen):

@@ -19,7 +19,7 @@ OTHER = "other"
 
 @dataclass
 class Seen:
-    """The answers at one scrape. `projects` and `queue` are empty where the queue is elsewhere.
+    """The answers at one scrape. `has_queue` is false where the queue is on another machine.
 
     `named`: the projects that have a label of their own.
     """
@@ -31,6 +31,7 @@ class Seen:
     saturation: float = 0.0
     used: float = 0.0
     named: frozenset[str] = frozenset()
+    has_queue: bool = True
 
     def label(self, project: str) -> str:
         return project if project in self.named else (OTHER if project else "none")
@@ -112,6 +113,9 @@ def _declare(
 ) -> tuple[Declared, Samples]:
     return Declared(name, kind, help, labels), samples
 
+
+# What these begin with is told where the queue is.
+OF_THE_QUEUE = ("qgsd_queue", "qgsd_project", "qgsd_saturation", "qgsd_worker_", "qgsd_workers_joined")
 
 P = ("project",)
 FIGURES: tuple[tuple[Declared, Samples], ...] = (

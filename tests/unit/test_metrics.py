@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from qgsd import metrics
+from qgsd.admin.exposition import told
 from qgsd.admin.figures import FIGURES, Names, Seen
 from qgsd.admin.saturation import Look, Saturation
 from qgsd.proxy.http.labels import LabelBook, Labels
@@ -147,6 +148,19 @@ def test_workers_are_never_more_at_work_than_there(steps: list[tuple[float, int,
         clock.now_at_work(at_work, at_work + idle, now)
         assert 0 <= clock.busy <= clock.total + 1e-6
     assert clock.total <= 18 * now + 1e-6
+
+
+def test_what_is_of_the_queue_is_told_where_the_queue_is() -> None:
+    counters: dict[str, int] = {}
+    status = {
+        "version": "1", "qgis_version": "", "instance": "q", "uptime": 1.0, "state": "running", "ends": [],
+        "counters": counters, "worker_time": {"total": 0, "busy": 0, "joined": 0}, "oldest": 0.0,
+        "workers": {"target": 2}, "queue": {"waiting": 0, "max": 9},
+    }  # fmt: skip
+    everything = {metric.name for metric in told(Seen(status, []))}
+    here = {metric.name for metric in told(Seen(status, [], has_queue=False))}
+    assert {"qgsd_workers", "qgsd_workers_wanted", "qgsd_ready"} <= here
+    assert {"qgsd_saturation", "qgsd_queue_length", "qgsd_workers_joined"} <= everything - here
 
 
 def test_projects_beyond_the_bound_are_told_together() -> None:
