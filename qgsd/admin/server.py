@@ -33,6 +33,7 @@ logger = logging.getLogger("qgsd.admin")
 _BEAT = 0.5
 _LARGEST_BODY = 1 << 20
 _PATIENCE = 10.0
+_IDLE = 75.0
 
 
 class OtherPathHandler(AdminHandler):
@@ -84,6 +85,7 @@ class AdminChild:
             ssl_options=server_context(child.settings.management),
             max_body_size=_LARGEST_BODY,
             body_timeout=_PATIENCE,
+            idle_connection_timeout=_IDLE,
         )
         self.over = asyncio.Event()
 
