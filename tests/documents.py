@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from qgsd.admin import reference
 from qgsd.config import migration_table, render
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -33,6 +34,7 @@ def expected() -> dict[Path, str]:
         DOCS.parent / "etc" / "qgsd.ini": render.ini(),
         DOCS / "options.md": _OPTIONS + render.markdown().rstrip("\n") + "\n",
         DOCS / "migrating.md": migrating,
+        DOCS / "metrics.md": reference.markdown(),
     }
 
 

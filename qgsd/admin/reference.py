@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The reference of the metrics, made of their declarations; `python -m qgsd.admin.reference` prints it."""
+"""The reference of the metrics, made of their declarations; `scripts/docs` writes it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qgsd.metrics import BUCKETS, WRITTEN, Declared
 
 _HEAD = """# Metrics
 
-`/metrics` of the management port, for Prometheus. Made by `python -m qgsd.admin.reference`.
+`/metrics` of the management port, for Prometheus. Made by `scripts/docs`.
 
 Scrape it like this (the token only where one is set and Prometheus runs on another machine):
 
@@ -45,7 +45,3 @@ def markdown() -> str:
         f"{_HEAD}\n## Requests, as clients see them\n\n{counted}\n\n"
         f"Bounds of the histograms, in seconds: {bounds}.\n\n## The instance\n\n{told}\n"
     )
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

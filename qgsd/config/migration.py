@@ -58,8 +58,8 @@ def _cache(key: str, default: str, note: str = "", variable: str = "") -> Name:
     return Name("projects.cache", key, default, variable or f"QGSRV_CACHE_{key.upper()}", note)
 
 
-def _management(key: str, default: str) -> Name:
-    return Name("management", key, default, f"QGSRV_MANAGEMENT_{key.upper()}", "not there yet", idle=True)
+def _management(key: str, default: str, note: str = "") -> Name:
+    return Name("management", key, default, f"QGSRV_MANAGEMENT_{key.upper()}", note)
 
 
 NAMES = (
@@ -158,13 +158,12 @@ NAMES = (
             ("reconnect_delay", "5", "AMQP_RECONNECT_DELAY"),
         )
     ),
-    *(
-        _management(key, default)
-        for key, default in (
-            ("enabled", "no"), ("interfaces", "127.0.0.1"), ("port", "19876"),
-            ("ssl", "no"), ("ssl_cert", ""), ("ssl_key", ""),
-        )
-    ),
+    _management("enabled", "no"),
+    _management("interfaces", "127.0.0.1", "several; those that other machines reach take `token`"),
+    _management("port", "19876"),
+    _management("ssl", "no"),
+    _management("ssl_cert", ""),
+    _management("ssl_key", "", "by variable too; there its name was misspelt"),
     *(
         Name("metadata", key, default, f"QGSRV_METADATA_{key.upper()}")
         for key, default in (

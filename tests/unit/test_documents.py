@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from qgsd.admin import reference
 from qgsd.config import render
 from qgsd.control.commands import COMMANDS
 from tests.documents import expected
@@ -50,13 +49,6 @@ def test_the_migration_table_has_a_row_for_everything(name: str) -> None:
         line for line in (ROOT / "docs" / "migrating.md").read_text().splitlines() if line.startswith("|")
     ]
     assert any(name in row for row in rows)
-
-
-def test_the_reference_of_the_metrics_is_the_declared_one() -> None:
-    made = reference.markdown()
-    assert (ROOT / "docs" / "metrics.md").read_text() == made, (
-        "run: python -m qgsd.admin.reference > docs/metrics.md"
-    )
 
 
 def test_every_test_that_guards_fork_safety_exists() -> None:
