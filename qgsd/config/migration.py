@@ -159,7 +159,7 @@ NAMES = (
         )
     ),
     _management("enabled", "no"),
-    _management("interfaces", "127.0.0.1", "several; those that other machines reach take `token`"),
+    _management("interfaces", "127.0.0.1", "several; from other machines the port wants the `token`"),
     _management("port", "19876"),
     _management("ssl", "no"),
     _management("ssl_cert", ""),

@@ -379,7 +379,7 @@ class ManagementSettings:
     interfaces: tuple[str, ...] = option(
         ("127.0.0.1",),
         List(address, "IPv4 or IPv6 addresses, host names, unix:/path"),
-        "addresses of the management port; those that other machines reach take a token",
+        "addresses of the management port; from other machines it wants the token",
     )
     port: int = option(19876, Integer(0, 65535), "management port to listen on; 0 lets the kernel choose")
     ssl: bool = option(False, Boolean(), "serve HTTPS on the management port")

@@ -22,6 +22,7 @@ from qgsd.control.operations import Refused
 from qgsd.control.server import ControlServer
 from qgsd.errors import StartError
 from qgsd.log import MasterLog
+from qgsd.master import management
 from qgsd.master.instance import Instance, InstanceRole, check_settings
 from qgsd.master.notify import Notifier
 from qgsd.master.operations import MasterOperations
@@ -121,7 +122,8 @@ class _Master:
         self.instance = instance
         self.notifier = Notifier(os.environ)
         self.log = MasterLog(instance.settings.logging.level, instance.settings.logging.file)
-        for warning in (*render.warnings(instance.loaded), *extensions.policies_in_vain()):
+        told = management.warnings(instance.settings.management)
+        for warning in (*render.warnings(instance.loaded), *extensions.policies_in_vain(), *told):
             logger.warning("%s", warning.removeprefix("warning: "))
         self.tasks: set[asyncio.Task[Any]] = set()
         self._fed_watchdog = 0.0

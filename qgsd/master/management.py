@@ -40,16 +40,23 @@ def token_of(settings: ManagementSettings) -> str:
 
 
 def check(settings: ManagementSettings) -> None:
-    """Raises `StartError` for a port that other machines would reach without a token."""
-    if not settings.enabled:
-        return
-    token = token_of(settings)
+    """Raises `StartError` when the file of the token is no good."""
+    if settings.enabled:
+        token_of(settings)
+
+
+def warnings(settings: ManagementSettings) -> list[str]:
+    """A line for a port that other machines reach without a token: they get 401 there.
+
+    No reason not to start: configurations of py-qgis-server, which has no token, listen on 0.0.0.0.
+    """
     reachable = [interface for interface in settings.interfaces if not is_local(interface)]
-    if reachable and not token:
-        raise StartError(
-            f"[management] interfaces: other machines reach {reachable[0]}, and nobody would have to say who "
-            "they are; set token or token_file in [management], or listen on 127.0.0.1 only"
-        )
+    if not settings.enabled or not reachable or settings.token or settings.token_file:
+        return []
+    return [
+        f"[management] interfaces: other machines reach {reachable[0]}, but are answered 401; set token or "
+        "token_file in [management], or listen on 127.0.0.1 only"
+    ]
 
 
 def settings_for(role: Role, settings: Settings) -> Settings:

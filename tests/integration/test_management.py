@@ -140,7 +140,6 @@ def test_without_a_token_it_is_read_only(launch: Any, projects: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("management.interfaces=0.0.0.0",), "set token or token_file in [management]"),
         (("management.token_file=/nonexistent/token",), "token_file: /nonexistent/token cannot be read"),
         (("management.ssl=yes",), "[management] ssl=yes needs ssl_cert"),
     ],

@@ -198,12 +198,14 @@ def test_its_environment_starts_unchanged(tmp_path: Path, projects: Path) -> Non
         for variable, value in SUITE.items()
         if not variable.startswith("PG")
     }
-    instance = Moved(tmp_path / "i", "run", ("-b", "127.0.0.1"), env=environment)
+    arguments = ("-b", "127.0.0.1", "--set", "management.port=0")
+    instance = Moved(tmp_path / "i", "run", arguments, env=environment)
     try:
         instance.wait_serving()
         assert instance.get(f"/ows/?MAP=test:world&{CAPABILITIES}").status == 200
         assert instance.get("/ows/catalog/index.json").status == 200
         assert "QGSRV_SERVER_MONITOR has no effect: the access log" in instance.log_text
+        assert "other machines reach 0.0.0.0, but are answered 401; set token" in instance.log_text
     finally:
         left = instance.end()
     assert not left, f"left behind: {left}"
