@@ -250,8 +250,18 @@ class Supervisor:
         except ChannelClosed:
             asyncio.get_running_loop().remove_reader(record.channel.fileno())
             if record.pid is None:
-                self._forget(record)
+                self._ended_unadopted(record)
         self.wake()
+
+    def _ended_unadopted(self, record: ChildRecord) -> None:
+        """A worker has gone before its pid was known: it may have served already, or never have been forked.
+
+        The template tells of a worker before that one does anything, so the word has come if there was one.
+        """
+        for template in self.children.of("template"):
+            self._report(template)
+        if record.pid is None:
+            self._forget(record)
 
     def _take(self, record: ChildRecord, report: messages.Report) -> None:
         match report:
@@ -293,7 +303,7 @@ class Supervisor:
         try:
             self.spawner.adopt(record, pid)
         except ProcessLookupError:
-            self._forget(record)
+            self._ended(record)
             return
         assert record.pidfd is not None
         asyncio.get_running_loop().add_reader(record.pidfd, self._ended, record)
