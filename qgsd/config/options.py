@@ -442,7 +442,10 @@ class SupervisionSettings:
         0.0, Number(0, 365 * _DAY), "seconds after which a worker is replaced (up to a tenth more)", live=True
     )
     beat_timeout: float = option(
-        5.0, Number(0, _DAY), "seconds an idle child may show no life before it is killed", live=True
+        5.0,
+        Number(0, _DAY),
+        "seconds an idle child may show no life before it is killed (stopped by SIGSTOP: two at most)",
+        live=True,
     )
     burn_timeout: float = option(
         30.0, Number(0, _DAY), "seconds an idle worker may use a processor before it is replaced", live=True

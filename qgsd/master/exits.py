@@ -17,7 +17,10 @@ from qgsd.master.snapshot import Role
 
 _START_TRIES = 4
 # Signals that a process brings upon itself by what it does. SIGKILL and SIGTERM come from outside.
-_OWN_FAULT = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS}
+_OWN_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS}
+
+# Why a worker is killed for what its request, or the project it loads, does.
+_OWN_CAUSES = ("deadline", "stuck", "memory")
 
 Lost = Callable[[ChildRecord, str, bool], None]
 
@@ -46,7 +49,7 @@ def _crash_word(status: int | None) -> str:
 
 def is_own_fault(status: int | None) -> bool:
     """Whether what it did, not somebody else, ended the process."""
-    return status is not None and (status > 0 or -status in _OWN_FAULT)
+    return status is not None and (status > 0 or -status in _OWN_SIGNALS)
 
 
 class Exits:
@@ -92,7 +95,7 @@ class Exits:
         details = {"slot": record.slot, "pid": record.pid, "cause": record.kill_cause}
         self._events.add(f"{record.role}.killed", reason, details)
         self._counts[record.role, "killed", record.kill_cause] += 1
-        self._lost(record, record.kill_reason, False)
+        self._lost(record, record.kill_reason, record.kill_cause in _OWN_CAUSES)
         late = record.kill_cause == "start_timeout"
         return "was killed, because it was not ready in time" if late else ""
 

@@ -15,6 +15,8 @@ _MIB = 1 << 20
 # Retiring all workers at once would make the pause that recycling is to avoid.
 _JITTER = 0.1
 _BEATING = ("worker", "http", "dispatcher", "admin")
+# Seconds. Somebody may continue a stopped process, but not its clients' patience.
+_STOPPED = 2.0
 
 Rule = Callable[[ChildView, Snapshot], str]
 
@@ -25,7 +27,7 @@ Rule = Callable[[ChildView, Snapshot], str]
 def over_deadline(child: ChildView, snapshot: Snapshot) -> str:
     if not child.deadline or snapshot.now <= child.deadline + snapshot.limits.kill_grace:
         return ""
-    return f"its request is {snapshot.now - child.deadline:.1f} s over the deadline"
+    return f"its request, or the project it loads, is {snapshot.now - child.deadline:.1f} s over the deadline"
 
 
 def over_start_time(child: ChildView, snapshot: Snapshot) -> str:
@@ -55,6 +57,14 @@ def silent(child: ChildView, snapshot: Snapshot) -> str:
         return ""
     quiet = snapshot.now - max(child.vitals.beat_at, child.ready_at, snapshot.watched_since)
     return f"it is idle and has shown no life for {quiet:.1f} s" if quiet > limit else ""
+
+
+def halted(child: ChildView, snapshot: Snapshot) -> str:
+    """It does nothing by somebody's signal, busy or not: there is no need to wait for its deadline."""
+    since = child.vitals.stopped_since
+    if not snapshot.limits.beat_timeout or not since or snapshot.now - since <= _STOPPED:
+        return ""
+    return f"it has been stopped by a signal (SIGSTOP) for {snapshot.now - since:.1f} s"
 
 
 def stuck(child: ChildView, snapshot: Snapshot) -> str:
@@ -106,6 +116,7 @@ ENDING: dict[str, Rule] = {
     "stop_timeout": over_stop_time,
     "memory": far_over_memory,
     "silent": silent,
+    "halted": halted,
     "stuck": stuck,
 }
 RETIRING: dict[str, Rule] = {

@@ -19,7 +19,8 @@ class Vitals:
 
     `memory` in bytes (resident, less the pages of files), `beat_at` when it last showed
     life, `burning_since` since when it has used a processor although idle, `stuck_since` since when it
-    has used none although busy with one request. 0 for what is not so.
+    has used none although busy with one request, `stopped_since` since when it has been seen stopped
+    (SIGSTOP). 0 for what is not so.
     """
 
     memory: int = 0
@@ -27,6 +28,7 @@ class Vitals:
     burning_since: float = 0.0
     stuck_since: float = 0.0
     requests: int = 0
+    stopped_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

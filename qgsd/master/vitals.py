@@ -14,27 +14,31 @@ from qgsd.scoreboard import Row, State
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Shares of one processor: above the one an idle child burns, below the other a busy one stands still.
-_BURNING = 0.5
+_BURNING = 0.25
 _STANDING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at a process: processor seconds used so far, bytes of memory."""
+    """One look at a process: processor seconds used so far, bytes of memory, and whether it is stopped."""
 
     at: float
     cpu: float
     memory: int
+    stopped: bool = False
 
 
 def sample(pid: int, now: float) -> Sample | None:
     """None when the process has gone. Memory: what is resident less pages of files (proc_pid_statm(5))."""
     try:
-        times = psutil.Process(pid).cpu_times()
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times, status = process.cpu_times(), process.status()
         _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
     except (psutil.Error, OSError):
         return None
-    return Sample(now, times.user + times.system, (int(resident) - int(shared)) * _PAGE)
+    memory = (int(resident) - int(shared)) * _PAGE
+    return Sample(now, times.user + times.system, memory, status == psutil.STATUS_STOPPED)
 
 
 def judge(before: Vitals, last: Sample | None, new: Sample, row: Row) -> Vitals:
@@ -43,12 +47,14 @@ def judge(before: Vitals, last: Sample | None, new: Sample, row: Row) -> Vitals:
     if last is not None and new.at > last.at:
         load = (new.cpu - last.cpu) / (new.at - last.at)
         busy = row.state == State.BUSY
-        if not busy and load > _BURNING:
+        # Nothing that it ran in between either.
+        if not busy and row.requests == before.requests and load > _BURNING:
             burning = before.burning_since or last.at
         # Only while it is the same request: `since` is when that began.
         if busy and load < _STANDING and row.since <= last.at:
             stuck = before.stuck_since or last.at
-    return Vitals(new.memory, row.beat, burning, stuck, row.requests)
+    stopped = (before.stopped_since or new.at) if new.stopped else 0.0
+    return Vitals(new.memory, row.beat, burning, stuck, row.requests, stopped)
 
 
 def memory_of_the_whole(group: Path | None = None) -> Memory:

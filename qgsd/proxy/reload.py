@@ -23,6 +23,8 @@ from qgsd.proxy.roster import Roster
 # loading takes no longer than this.
 _RESERVE_PATIENCE = 2.0
 _CHEAP = 0.1
+# So many workers may be lost to the loading of a version before it counts as one that does not load.
+_MAX_LOSSES = 2
 
 Status = Literal["flipped", "unchanged", "kept-old"]
 
@@ -33,7 +35,7 @@ class Transaction:
 
     `version` is what the scout has found. `tickets` want to hear the end; those in `later` came after
     the scout had looked and want another look. `noticed`: a worker has seen a change; `behind` are those
-    that do not see it yet, for machines have copies of their own.
+    that do not see it yet, for machines have copies of their own. `losses`: workers that loading has cost.
     """
 
     project: Project
@@ -47,6 +49,7 @@ class Transaction:
     again: bool = False
     noticed: bool = False
     behind: set[bytes] = field(default_factory=set)
+    losses: int = 0
 
     @property
     def target(self) -> int:
@@ -273,15 +276,19 @@ class Reloads:
     # Workers that go.
 
     def worker_gone(self, worker: bytes, now: float, reason: str = "") -> list[Decision]:
-        """`reason`: what it did itself to die, empty when it was ended by somebody or left."""
+        """`reason`: what it did itself to die, empty when it was ended by somebody or left.
+
+        QGIS may crash once; what ends, or holds up, a second worker does not load.
+        """
         decisions: list[Decision] = []
         for transaction in list(self._active.values()):
             preparing = worker in transaction.loading
             transaction.todo.pop(worker, None)
             transaction.loading.discard(worker)
             transaction.ready.discard(worker)
-            if preparing and reason:
-                error = f"QGIS crashed while it loaded it: {reason}"
+            transaction.losses += preparing and bool(reason)
+            if preparing and reason and transaction.losses >= _MAX_LOSSES:
+                error = f"it ends the workers that load it: {reason}"
                 decisions += self._abort(transaction, error, transaction.version, now)
             elif not (transaction.todo or transaction.loading or transaction.ready):
                 decisions += self._call_up(transaction, now)

@@ -392,6 +392,8 @@ class Scheduler:
     ) -> list[Decision]:
         arrival = job.arrival
         mark = arrival.fingerprint
+        # One that is over its time is no poison; the breaker sees to such projects.
+        own_fault = own_fault and now < job.deadline
         if own_fault and self.quarantine.killed(mark, arrival.key, arrival.description, reason, now):
             message = (
                 f"QGIS crashed twice on this request and will not run it again for a while ({mark}): {reason}"

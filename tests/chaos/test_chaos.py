@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import re
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ import pytest
 from tests.chaos.fault import Fault, Target
 from tests.chaos.faults import FAULTS
 from tests.integration.instance import GET_MAP, Crowd, Instance, ows_path
+from tests.integration.silence import hung_project
 from tests.waiting import wait_for
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "1.5"))
@@ -28,32 +27,6 @@ PLUGINS = Path(__file__).parents[1] / "plugins"
 TILE = ows_path(**GET_MAP)
 # Below this a time is luck: too few answers.
 _SECONDS_TO_JUDGE_SPEED = 30.0
-
-
-@pytest.fixture
-def silent_database() -> Iterator[int]:
-    """A port where connections are accepted and nothing is ever said."""
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
-        yield int(listener.getsockname()[1])
-
-
-def hung_project(projects: Path, port: int) -> None:
-    """The example with its places in a PostgreSQL that hangs."""
-    text = (projects / "world.qgs").read_text()
-    source = (
-        f"dbname='x' host=127.0.0.1 port={port} user='u' password='p' key='fid' "
-        'type=Point table="public"."places" (geom)'
-    )
-    layer = re.compile(r"<datasource>[^<]*layername=places</datasource>")
-    text, found = layer.subn(f"<datasource>{source}</datasource>", text)
-    assert found, "the example has no layer of places"
-    text = re.sub(
-        r'(places" \(geom\)</datasource>.*?<provider[^>]*>)ogr(</provider>)',
-        r"\1postgres\2",
-        text,
-        flags=re.DOTALL,
-    )
-    (projects / "hung.qgs").write_text(text)
 
 
 @pytest.mark.timeout(240 + 3 * SECONDS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration import silence
 from tests.integration.instance import Daemon, Instance
 from tests.integration.management import ON, TOKEN
 
@@ -45,6 +46,13 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Instance]]:
     yield start
     left = [line for instance in reversed(started) for line in instance.end()]
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+def silent_database() -> Iterator[int]:
+    """A port where connections are accepted and nothing is ever said."""
+    with silence.silent_database() as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,10 @@ def test_one_that_died(exits: Exits, worker: ChildRecord, told: Told, status: in
     assert (told, exits.crashes) == ([("worker 0", own_fault)], 1)
 
 
-def test_one_that_was_killed(exits: Exits, worker: ChildRecord, told: Told) -> None:
-    worker.kill_cause, worker.kill_reason = "deadline", "it was late"
+@pytest.mark.parametrize(("cause", "own_fault"), [("deadline", True), ("memory", True), ("halted", False)])
+def test_one_that_was_killed(
+    exits: Exits, worker: ChildRecord, told: Told, cause: str, own_fault: bool
+) -> None:
+    worker.kill_cause, worker.kill_reason = cause, "for a reason"
     judge(exits, worker, -signal.SIGKILL)
-    assert (told, exits.crashes) == ([("worker 0", False)], 0)
+    assert (told, exits.crashes) == ([("worker 0", own_fault)], 0)

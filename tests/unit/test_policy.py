@@ -53,7 +53,7 @@ def test_too_many_are_drained_with_the_reason() -> None:
 def test_a_request_over_its_deadline_is_ended_with_the_figures() -> None:
     late = child(1, deadline=97.5)
     (kill,) = decide(snapshot(TEMPLATE, late, template=1, worker=1))
-    assert kill == Kill(1, "deadline", "its request is 2.5 s over the deadline")
+    assert kill == Kill(1, "deadline", "its request, or the project it loads, is 2.5 s over the deadline")
     assert decide(snapshot(TEMPLATE, child(1, deadline=99.5), template=1, worker=1)) == []
 
 

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,7 @@ def look(
         (worker(memory=901 * MIB), "memory", "901 MiB, the hard limit is 900 MiB"),
         (worker(beat_at=NOW - 6), "silent", "no life for 6.0 s"),
         (worker(deadline=NOW + 5, stuck_since=NOW - 11), "stuck", "no processor time for 11.0 s"),
+        (worker(deadline=NOW + 5, stopped_since=NOW - 2.5), "halted", "by a signal (SIGSTOP) for 2.5 s"),
         (worker(deadline=NOW - 2), "deadline", "2.0 s over the deadline"),
     ],
 )
@@ -101,7 +105,8 @@ def test_under_pressure_the_largest_goes_and_only_one_at_a_time() -> None:
 
 
 def test_without_bounds_nobody_goes() -> None:
-    fat = worker(memory=10_000 * MIB, beat_at=1.0, requests=10**9, burning_since=1.0, stuck_since=1.0)
+    since = dict.fromkeys(("beat_at", "burning_since", "stuck_since", "stopped_since"), 1.0)
+    fat = worker(memory=10_000 * MIB, requests=10**9, **since)
     assert decide(look(fat, limits=Limits(60.0, 1.0, 30.0), memory=Memory(100, 100))) == []
 
 
@@ -142,11 +147,34 @@ def test_burning_counts_from_the_first_look_and_ends_with_rest() -> None:
     assert vitals.judge(second, Sample(3.0, 1.8, 5), Sample(4.0, 1.8, 5), idle).burning_since == 0.0
 
 
+def test_what_requests_have_used_is_not_burning() -> None:
+    idle = row(State.IDLE)
+    idle.requests = 5
+    assert vitals.judge(Vitals(), Sample(1.0, 0.0, 5), Sample(2.0, 0.9, 5), idle).burning_since == 0.0
+
+
 def test_standing_still_counts_for_one_request_only() -> None:
     still = vitals.judge(Vitals(), Sample(1.0, 0.0, 5), Sample(2.0, 0.0, 5), row(State.BUSY, 0.5))
     assert still.stuck_since == 1.0
     other = vitals.judge(still, Sample(2.0, 0.0, 5), Sample(3.0, 0.0, 5), row(State.BUSY, 2.5))
     assert other.stuck_since == 0.0
+
+
+def test_a_stopped_process_is_seen_until_it_goes_on() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        stopped = vitals.sample(process.pid, 2.0)
+        process.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, process.pid, os.WCONTINUED)
+        running = vitals.sample(process.pid, 4.0)
+        process.kill()
+    assert stopped is not None
+    assert running is not None
+    first = vitals.judge(Vitals(), None, stopped, row(State.BUSY))
+    again = vitals.judge(first, stopped, dataclasses.replace(stopped, at=3.0), row(State.BUSY))
+    assert (first.stopped_since, again.stopped_since) == (2.0, 2.0)
+    assert vitals.judge(again, stopped, running, row(State.BUSY)).stopped_since == 0.0
 
 
 def test_the_limit_of_the_control_group_counts(tmp_path: Path) -> None:
