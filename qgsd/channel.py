@@ -10,6 +10,7 @@ Orders flow down, reports flow up, one message a packet.
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 from collections.abc import Sequence
@@ -103,6 +104,11 @@ class MasterEnd:
         except (msgspec.MsgspecError, UnicodeDecodeError) as nonsense:
             raise ChannelClosed(f"a packet that is no report: {nonsense}") from nonsense
         return report
+
+    def hang_up(self) -> None:
+        """No more orders: to the child we have gone. Its own end is still noticed."""
+        with contextlib.suppress(OSError):
+            self._end.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self._end.close()

@@ -229,8 +229,11 @@ class Supervisor:
             return
         record.killed_at, record.kill_cause, record.kill_reason = time.monotonic(), cause, reason
         if record.pid is None:
-            # The template never told of it: without its channel the process, if there is one, ends itself.
-            self._forget(record)
+            # The template never told of it: without the master the process, if there is one, ends itself.
+            record.channel.hang_up()
+            if self.stopping != "quick":
+                # A template that does not fork must not keep the slot; at the end nobody may be left.
+                self._forget(record)
             return
         record.kill()
 

@@ -75,16 +75,17 @@ class Template:
     def fork(self, order: messages.Fork, descriptors: list[int]) -> None:
         middle = os.fork()
         if middle == 0:
+            middle = os.getpid()
             worker = os.fork()
             if worker == 0:
-                self._become_worker(order, *descriptors)
+                self._become_worker(order, middle, *descriptors)
             self.child.channel.send(messages.Forked(order.row, worker))
             os._exit(0)
         os.waitpid(middle, 0)
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _become_worker(self, order: messages.Fork, channel: int, log_pipe: int) -> NoReturn:
+    def _become_worker(self, order: messages.Fork, middle: int, channel: int, log_pipe: int) -> NoReturn:
         """In the new process: undo what belongs to the template, then work. Never returns."""
         status = 1
         try:
@@ -95,7 +96,7 @@ class Template:
             environment.use_tmpdir(os.environ, order.tmpdir)
             _renew_random_numbers()
             _renew_wakeups()
-            _wait_for_adoption(self.master)
+            _wait_for_adoption(middle, self.master)
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
             self.work(child, self.qgis)
             status = 0
@@ -135,11 +136,11 @@ def _renew_wakeups() -> None:
                 os.close(own)
 
 
-def _wait_for_adoption(master: int) -> None:
-    """Wait until the process in between has gone and the master is the parent."""
+def _wait_for_adoption(middle: int, master: int) -> None:
+    """Wait until the process in between has gone and the master is the parent; without a master, end."""
     patience = time.monotonic() + _ADOPTION
-    while os.getppid() != master:
-        if time.monotonic() > patience:
+    while (parent := os.getppid()) != master:
+        if parent != middle or time.monotonic() > patience:
             os._exit(1)
         time.sleep(0.0005)
 

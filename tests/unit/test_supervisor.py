@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qgsd import channel, messages
-from qgsd.channel import ChildEnd, MasterEnd
+from qgsd.channel import ChannelClosed, ChildEnd, MasterEnd
 from qgsd.config import load
 from qgsd.master.children import ChildRecord
 from qgsd.master.instance import Instance
@@ -106,5 +107,32 @@ def test_a_worker_that_was_never_forked_is_forgotten(
         supervisor._report(worker)
         assert supervisor.children.of("worker") == []
         assert supervisor.link.names == []  # type: ignore[union-attr]
+
+    asyncio.run(play())
+
+
+def test_at_the_end_a_worker_that_is_being_forked_is_waited_for(
+    world: Callable[[], tuple[Supervisor, ChildEnd]],
+) -> None:
+    """Else it would be left behind for a moment."""
+
+    async def play() -> None:
+        supervisor, template = world()
+        supervisor._start("worker", 0)
+        (worker,) = supervisor.children.of("worker")
+        supervisor.stopping = "quick"
+        supervisor.kill(worker.key, "stopped", "the instance stops at once")
+        assert supervisor.children.of("worker") == [worker]
+        received = template.receive()
+        assert received is not None
+        forked = ChildEnd(socket.socket(fileno=received[1][0]))
+        begin = forked.receive()
+        assert begin is not None
+        with pytest.raises(ChannelClosed):
+            forked.receive()
+        forked.close()
+        async with asyncio.timeout(10):
+            while supervisor.children.of("worker"):
+                await asyncio.sleep(0)
 
     asyncio.run(play())
