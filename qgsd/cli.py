@@ -108,10 +108,15 @@ def _stop(arguments: argparse.Namespace) -> int:
 def _restart(arguments: argparse.Namespace) -> int:
     from qgsd import daemon
 
-    loaded = _load(arguments)
+    loaded, overrides = _load(arguments), overrides_from(arguments)
+    if before := daemon.started_as(loaded):
+        config = os.path.abspath(arguments.config) if arguments.config else before.config
+        overrides = before.merged(overrides)
+        os.chdir(before.folder)
+        loaded = load(config, os.environ, overrides)
     if daemon.stop(loaded, now=arguments.now, patience=arguments.patience) == 1:
         return 1
-    return daemon.start(loaded, overrides_from(arguments), _role(loaded))
+    return daemon.start(loaded, overrides, _role(loaded))
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -148,7 +153,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
     "run": ("run in the foreground", _run),
     "start": ("start as a daemon; returns once it serves", _start),
     "stop": ("stop the daemon", _stop),
-    "restart": ("stop the daemon and start it again", _restart),
+    "restart": ("stop the daemon and start it again as it was started", _restart),
     "status": ("is it running? (exit status 0 yes, 3 no)", _status),
     "worker": ("run workers only, for a proxy elsewhere", _worker),
     "check": ("validate configuration and environment, show every option in force", _check),

@@ -18,6 +18,7 @@ from qgsd.control import Client, CommandFailed, NoMaster, locate
 from qgsd.errors import StartError
 from qgsd.master import main as master
 from qgsd.master.instance import InstanceRole, check_settings
+from qgsd.started import Started, recall
 
 _NOT_RUNNING = 3
 _SERVES = b"serves\n"
@@ -109,6 +110,11 @@ def status(loaded: Loaded) -> int:
     ready, target = told["workers"]["ready"], told["workers"]["target"]
     print(f"qgsd is {told['state']} (pid {told['pid']}), {ready} of {target} workers ready")
     return 0
+
+
+def started_as(loaded: Loaded) -> Started | None:
+    """How the instance was started that runs, or was killed."""
+    return recall(_pidfile(loaded))
 
 
 def stop(loaded: Loaded, *, now: bool, patience: float) -> int:

@@ -381,19 +381,29 @@ class Drain(Struct, frozen=True, tag="drain"):
 
 
 class Poison(Struct, frozen=True):
-    """A request in quarantine; `until` in seconds of CLOCK_MONOTONIC."""
+    """A request in quarantine; `until` in seconds of CLOCK_MONOTONIC.
+
+    `request` is its method and address; `body` what was posted, or the beginning of its `length` bytes.
+    """
 
     fingerprint: str
     project: str
     request: str
     reason: str
     until: float
+    content_type: str = ""
+    body: bytes = b""
+    length: int = 0
 
 
-class SetQuarantine(Struct, frozen=True, tag="set-quarantine"):
-    """To the dispatcher: these requests, and no others, are in quarantine."""
+class PutInQuarantine(Struct, frozen=True, tag="put-in-quarantine"):
+    """To the dispatcher: its predecessor knew this request as poison. One at a time, for it may be large."""
 
-    entries: list[Poison]
+    entry: Poison
+
+
+class ClearQuarantine(Struct, frozen=True, tag="clear-quarantine"):
+    """To the dispatcher: no request is in quarantine any more."""
 
 
 class Fork(Struct, frozen=True, tag="fork"):
@@ -471,10 +481,10 @@ class WantReserve(Struct, frozen=True, tag="want-reserve"):
     workers: int
 
 
-class QuarantineChanged(Struct, frozen=True, tag="quarantine"):
-    """From the dispatcher: which requests are in quarantine now. The master keeps them for its successor."""
+class Poisonous(Struct, frozen=True, tag="poisonous"):
+    """From the dispatcher: this request is in quarantine now. The master keeps it for its successor."""
 
-    entries: list[Poison]
+    entry: Poison
 
 
 class ProjectsOrdered(Struct, frozen=True, tag="ordered"):
@@ -562,14 +572,14 @@ class PluginsFound(Struct, frozen=True, tag="plugins"):
 
 
 Order = (
-    Begin | Configure | Drain | Fork | ReopenLogs | SetQuarantine
+    Begin | Configure | Drain | Fork | ReopenLogs | PutInQuarantine | ClearQuarantine
     | OrderProjects | KeepProjects | ListProjects | ListQueue | LookAgain
 )  # fmt: skip
 Report = (
     Ready
     | Forked
     | Happened
-    | QuarantineChanged
+    | Poisonous
     | WantReserve
     | ProjectsOrdered
     | ProjectDone

@@ -176,13 +176,19 @@ class PluginRecord(Struct, frozen=True):
 
 
 class QuarantineRecord(Struct, frozen=True):
-    """A request that is not run because it crashed QGIS; `seconds` until it is let out."""
+    """A request that is not run because it crashed QGIS; `seconds` until it is let out.
+
+    `body` is what was posted, as text, or the beginning of its `length` bytes.
+    """
 
     fingerprint: str
     project: str
     request: str
     reason: str
     seconds: float
+    content_type: str = ""
+    body: str = ""
+    length: int = 0
 
 
 class EventRecord(Struct, frozen=True):

@@ -189,9 +189,19 @@ def quarantine(records: list[QuarantineRecord]) -> RenderableType:
     for name in ("REASON", "REQUEST"):
         table.add_column(name, overflow="fold")
     for record in records:
-        row = (record.fingerprint, record.project, duration(record.seconds), record.reason, record.request)
-        table.add_row(*map(clean, row))
+        told = [record.fingerprint, record.project, duration(record.seconds), record.reason]
+        table.add_row(*map(clean, told), _request(record))
     return table
+
+
+def _request(record: QuarantineRecord) -> str:
+    """Its address and, where something was posted, that."""
+    lines = [record.request]
+    if record.length:
+        cut = len(record.body.encode()) < record.length
+        lines += [f"Content-Type: {record.content_type}", "", *record.body.splitlines()]
+        lines += [f"... ({record.length} bytes in all)"] if cut else []
+    return "\n".join(map(clean, lines))
 
 
 def events(records: Iterable[EventRecord]) -> RenderableType:

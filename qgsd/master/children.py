@@ -48,6 +48,7 @@ class ChildRecord:
     kill_cause: str = ""
     retiring: str = ""
     retire_cause: str = ""
+    drain_reason: str = ""
     reserve: bool = False
     vitals: Vitals = field(default_factory=Vitals)
     sample: Sample | None = None

@@ -74,7 +74,7 @@ class Exits:
         if record.kill_cause:
             failed = self._killed(record)
         elif record.has_drained and status == 0:
-            reason = record.retiring or "it has finished"
+            reason = record.retiring or record.drain_reason or "of its own accord"
             details = {"slot": record.slot, "pid": record.pid}
             self._events.add(f"{record.role}.drained", f"{record.name} has gone: {reason}", details)
             # One asked to go while it joined never said goodbye, and its greeting may arrive after it.

@@ -192,15 +192,18 @@ class Looking:
     def quarantine(self) -> list[QuarantineRecord]:
         now = time.monotonic()
         return [
-            QuarantineRecord(e.fingerprint, e.project, e.request, e.reason, e.until - now)
-            for e in self.supervisor.quarantine
+            QuarantineRecord(
+                e.fingerprint, e.project, e.request, e.reason, e.until - now, e.content_type,
+                e.body.decode("utf-8", "backslashreplace"), e.length,
+            )
+            for e in self.supervisor.quarantine.values()
             if e.until > now
-        ]
+        ]  # fmt: skip
 
     def clear_quarantine(self) -> None:
-        self.supervisor.quarantine = []
+        self.supervisor.quarantine.clear()
         for record in self.supervisor.children.of("dispatcher"):
-            record.channel.send(messages.SetQuarantine([]))
+            record.channel.send(messages.ClearQuarantine())
 
     def recent_events(self) -> list[EventRecord]:
         return list(self.supervisor.events.recent)

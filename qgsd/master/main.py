@@ -14,7 +14,7 @@ from typing import Any
 
 import setproctitle
 
-from qgsd import extensions
+from qgsd import extensions, started
 from qgsd.config import Loaded, render
 from qgsd.control import locate
 from qgsd.control.errors import BadUsage
@@ -91,6 +91,7 @@ def run(
     try:
         _check_length(pidfile.directory / "control")
         instance.open()
+        started.remember(pidfile.directory, loaded.path, overrides)
         asyncio.run(_Master(instance).run())
     finally:
         instance.close()

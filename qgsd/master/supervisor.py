@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from qgsd import linux, messages
@@ -59,7 +59,7 @@ class Supervisor:
         self.serving = False
         self.restarts = 0
         self.qgis_version = ""
-        self.quarantine: list[messages.Poison] = []
+        self.quarantine: OrderedDict[str, messages.Poison] = OrderedDict()
         self.plugins: list[messages.Plugin] = []
         self.orders = ProjectOrders(self.children)
         self.signals: deque[str] = deque()
@@ -191,8 +191,7 @@ class Supervisor:
         self.children.add(record)
         if role == "dispatcher":
             self.orders.introduce(record)
-            if self.quarantine:
-                record.channel.send(messages.SetQuarantine(self.quarantine))
+            self._tell_quarantine(record)
         self.restarts += (role, slot) in self._begun
         self._begun.add((role, slot))
         self._watch(record)
@@ -210,7 +209,7 @@ class Supervisor:
         if record is None:
             return
         logger.debug("%s is to go: %s", record.name, reason)
-        record.drained_at = time.monotonic()
+        record.drained_at, record.drain_reason = time.monotonic(), reason
         try:
             record.channel.send(messages.Drain(linger))
         except ChannelClosed:
@@ -277,8 +276,10 @@ class Supervisor:
             case messages.WantReserve(workers):
                 self._reserve_size = workers
                 self._reserve_wanted_at = time.monotonic()
-            case messages.QuarantineChanged(entries):
-                self.quarantine = entries
+            case messages.Poisonous(entry):
+                self.quarantine[entry.fingerprint] = entry
+                while len(self.quarantine) > self.settings.supervision.quarantine_size:
+                    self.quarantine.popitem(last=False)
             case messages.PluginsFound(plugins):
                 self.plugins = plugins
             case (
@@ -288,6 +289,14 @@ class Supervisor:
                 | messages.QueueListed()
             ):
                 self.orders.heard(report)
+
+    def _tell_quarantine(self, dispatcher: ChildRecord) -> None:
+        """What its predecessors knew."""
+        try:
+            for entry in self.quarantine.values():
+                dispatcher.channel.send(messages.PutInQuarantine(entry))
+        except ChannelClosed as full:
+            logger.warning("not all requests in quarantine are kept from running: %s", full)
 
     def _became_ready(self, record: ChildRecord, info: dict[str, str]) -> None:
         if record.ready_at is not None:

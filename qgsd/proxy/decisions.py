@@ -34,10 +34,9 @@ class Limits:
 class Arrival:
     """What the scheduler has to know of a request. `peer` is where its answer goes.
 
-    Requests of one `fingerprint` are the same request; `description` is for people. Those of one `flight`
-    get the same answer from QGIS and its plugins, empty for one that must have its own. `payload` is
-    for whoever sends it to a worker. `tenant` is who its time is charged to, the project where empty;
-    requests of one `kind` take about as long.
+    Requests of one `fingerprint` are the same request; those of one `flight` get the same answer from QGIS
+    and its plugins, empty for one that must have its own. `payload` is for whoever sends it to a worker.
+    `tenant` is who its time is charged to, the project where empty; those of one `kind` take about as long.
     """
 
     id: str
@@ -46,7 +45,6 @@ class Arrival:
     idempotent: bool
     timeout: float
     fingerprint: str = ""
-    description: str = ""
     depth: int = 0
     parent: str = ""
     flight: str = ""
@@ -150,12 +148,14 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """For the record: this request has killed its last worker for a while."""
+    """For the record: this request has killed its last worker for a while, and is not run before `until`."""
 
     id: str
     fingerprint: str
     key: str
     message: str
+    until: float = 0.0
+    payload: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from qgsd.proxy import decisions as plan
 from qgsd.proxy import routers
 from qgsd.proxy.costs import kind_of
 from qgsd.proxy.doorkeeper import Doorkeeper
+from qgsd.proxy.poison import poison_of
 from qgsd.proxy.project_desk import ProjectDesk, as_loaded
-from qgsd.proxy.quarantine import Poison
 from qgsd.proxy.queue_desk import QueueDesk
 from qgsd.proxy.scheduler import Scheduler
 from qgsd.scoreboard import State
@@ -138,8 +138,10 @@ class Dispatcher:
                 self.scheduler.limit(_limits(self.child.settings))
             case messages.Drain():
                 self._close()
-            case messages.SetQuarantine(entries):
-                self._set_quarantine(entries)
+            case messages.PutInQuarantine(entry):
+                self.scheduler.quarantine.put(entry.fingerprint, entry.until)
+            case messages.ClearQuarantine():
+                self.scheduler.quarantine.clear()
             case messages.OrderProjects() as order:
                 self.desk.order(order)
             case messages.KeepProjects() as order:
@@ -159,16 +161,6 @@ class Dispatcher:
             self._to_http(peer, messages.Moving())
         for worker in self.scheduler.worker_names():
             self._to_worker(worker, messages.Moving())
-
-    def _set_quarantine(self, entries: list[messages.Poison]) -> None:
-        self.scheduler.quarantine.clear()
-        known = [Poison(e.fingerprint, e.project, e.request, e.reason, e.until) for e in entries]
-        self.scheduler.quarantine.restore(known)
-
-    def _tell_quarantine(self) -> None:
-        entries = self.scheduler.quarantine.entries(time.monotonic())
-        told = [messages.Poison(e.fingerprint, e.key, e.description, e.reason, e.until) for e in entries]
-        self.child.channel.send(messages.QuarantineChanged(told))
 
     def _drain_socket(self, socket: zmq.Socket[bytes], handle: _Handler) -> None:
         for _ in range(_BATCH):
@@ -211,7 +203,6 @@ class Dispatcher:
             idempotent=request.idempotent,
             timeout=request.timeout,
             fingerprint=request.fingerprint,
-            description=f"{request.method} {request.url}",
             depth=request.depth,
             parent=request.parent,
             flight=request.flight,
@@ -308,7 +299,7 @@ class Dispatcher:
                 case plan.Quarantined(id, fingerprint, key, message):
                     reason = f"request {fingerprint} crashed QGIS again and is not run for a while: {message}"
                     self._tell("request.quarantined", reason, id, key)
-                    self._tell_quarantine()
+                    self.child.channel.send(messages.Poisonous(poison_of(decision)))
                 case plan.Reinforce(workers):
                     self._reinforce(workers)
                 case plan.Tripped(key, pause, message):

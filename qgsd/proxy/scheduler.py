@@ -394,12 +394,13 @@ class Scheduler:
         mark = arrival.fingerprint
         # One that is over its time is no poison; the breaker sees to such projects.
         own_fault = own_fault and now < job.deadline
-        if own_fault and self.quarantine.killed(mark, arrival.key, arrival.description, reason, now):
+        if own_fault and (until := self.quarantine.killed(mark, now)):
             message = (
                 f"QGIS crashed twice on this request and will not run it again for a while ({mark}): {reason}"
             )
             failed = self._endings.fail(job, 500, "quarantined", message)
-            return [Quarantined(arrival.id, mark, arrival.key, reason), *failed, *self._match(now)]
+            noted = Quarantined(arrival.id, mark, arrival.key, reason, until, arrival.payload)
+            return [noted, *failed, *self._match(now)]
         return self._retry_or_fail(
             job, worker, now, reason, MAX_ATTEMPTS if own_fault else MAX_UNLUCKY_ATTEMPTS
         )

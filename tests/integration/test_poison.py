@@ -41,6 +41,21 @@ def test_poison_is_run_twice_and_then_kept_away(probed: Instance) -> None:
     assert probed.get(TILE).status == 200
 
 
+def test_a_posted_request_can_be_repeated_from_quarantine(probed: Instance) -> None:
+    form, kind = b"SERVICE=PROBE&REQUEST=abort&VALUE=" + b"x" * 20_000, "application/x-www-form-urlencoded"
+    # It might write, so it is not tried again by itself.
+    for _ in range(2):
+        assert probed.request("POST", "/ows/?MAP=world", form, {"Content-Type": kind}).status == 500
+    (entry,) = probed.ctl_json("quarantine")
+    told = entry["request"].split()[0], entry["content_type"], entry["length"]
+    assert told == ("POST", kind, len(form))
+    assert len(entry["body"]) >= 4096
+    assert form.decode().startswith(entry["body"])
+    shown = probed.ctl("quarantine").stdout
+    assert "REQUEST=abort" in shown
+    assert f"{len(form)} bytes in all" in shown.replace("\n", " ")
+
+
 def test_quarantine_outlives_the_dispatcher_and_can_be_cleared(probed: Instance) -> None:
     assert probed.ows(SERVICE="PROBE", REQUEST="abort").status == 500
     before = probed.child("dispatcher").pid

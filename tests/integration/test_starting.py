@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -32,8 +33,18 @@ def test_start_status_restart_stop(launch: Launch, projects: Path) -> None:
     assert qgsd("status", *pidfile).returncode == 0
     first = daemon.pid
     assert psutil.Process(first).ppid() == 1 or psutil.Process(first).terminal() is None
-    assert qgsd("stop", *pidfile).returncode == 0
+    # As it was started: with its root folder, and whatever else was said then.
+    again = qgsd("restart", *pidfile, "--set", "server.workers=1")
+    assert again.returncode == 0, again.stderr
     assert not alive(first)
+    told = daemon.ctl_json("status")
+    assert told["workers"]["target"] == 1
+    port = told["listen"][0].rpartition(":")[2]
+    with urlopen(f"http://127.0.0.1:{port}{ows_path(**GET_MAP)}") as answer:
+        assert answer.status == 200
+    second = daemon.pid
+    assert qgsd("stop", *pidfile).returncode == 0
+    assert not alive(second)
     assert qgsd("status", *pidfile).returncode == 3
     assert qgsd("stop", *pidfile).returncode == 3
     assert not daemon.pidfile.exists()

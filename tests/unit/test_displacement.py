@@ -16,7 +16,7 @@ LIMITS = Limits(max_queue=MAX, queue_timeout=60, worker_grace=60)
 
 
 def arrive(scheduler: Scheduler, id: str, key: str, depth: int = 0) -> list[Decision]:
-    return scheduler.arrived(Arrival(id, b"h", key, True, 60.0, id, "", depth), 1.0)
+    return scheduler.arrived(Arrival(id, b"h", key, True, 60.0, id, depth), 1.0)
 
 
 def flooded() -> Scheduler:

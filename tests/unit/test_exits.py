@@ -49,9 +49,10 @@ def judge(exits: Exits, worker: ChildRecord, status: int) -> None:
 
 
 def test_one_that_was_asked_to_go(exits: Exits, worker: ChildRecord, told: Told) -> None:
-    worker.drained_at = 2.0
+    worker.drained_at, worker.drain_reason = 2.0, "scaled to 1"
     judge(exits, worker, 0)
     assert (told, exits.crashes) == ([("worker 0", False)], 0)
+    assert exits._events.recent[-1].reason == "worker 0 has gone: scaled to 1"
 
 
 def test_one_that_goes_of_its_own_accord_is_no_crash(exits: Exits, worker: ChildRecord, told: Told) -> None:

@@ -168,7 +168,7 @@ def test_a_request_that_kills_twice_is_not_run_again_until_its_time_is_over() ->
     _, second = many.lost(first.worker, 1.0, "SIGSEGV")
     assert isinstance(second, Dispatch)
     noted, failed = many.lost(second.worker, 2.0, "SIGSEGV")
-    assert noted == Quarantined("1", "print of 1", "k", "SIGSEGV")
+    assert noted == Quarantined("1", "print of 1", "k", "SIGSEGV", 2.0 + LIMITS.quarantine_ttl)
     assert isinstance(failed, Fail)
     assert failed.status == 500
     (refused,) = many.arrived(dataclasses.replace(poison, id="2"), 3.0)
