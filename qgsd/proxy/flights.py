@@ -43,7 +43,8 @@ class Job:
     `arrival` is the request that the worker is sent; it may end before the others. It runs on this
     `generation` of its project. `begun`: it has been at a worker, which may have been lost since;
     `started`: its answer has. `passed_at`: when an idle worker was first left to others because one with
-    the project open will be free soon; `only_warm`: one that has to load it will not do.
+    the project open will be free soon; `put_off_until`: others go first whose projects are open;
+    `only_warm`: one that has to load it will not do.
     """
 
     arrival: Arrival
@@ -56,6 +57,7 @@ class Job:
     timed_out: bool = False
     generation: int = 0
     passed_at: float | None = None
+    put_off_until: float | None = None
     only_warm: bool = False
 
     @property

@@ -17,6 +17,10 @@ from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Charge, Roster, Worker
 from qgsd.proxy.turns import Line
 
+# A request that has to load its project lets others go first that need not for so many times as long as
+# that takes.
+_PUT_OFF = 4.0
+
 
 class Matchmaker:
     """`limits` may be set anew at any time."""
@@ -65,15 +69,23 @@ class Matchmaker:
     def _next_request(self, now: float) -> tuple[Job, bytes] | None:
         if not self._roster.has_room(0):
             return None
-        found = self._backlog.turns.next(lambda line: self._serve(line, now))
+        found = self._backlog.turns.next(lambda line, last: self._serve(line, last, now))
         return (self._backlog[found[0]], found[1]) if found else None
 
-    def _serve(self, line: Line, now: float) -> bytes | None:
-        """Where the first request of the line is to run now; None if it does better to wait, or has to."""
+    def _serve(self, line: Line, last: bool, now: float) -> bytes | None:
+        """Where the first request of the line is to run now; None if it does better to wait, or has to.
+
+        Where it had to be loaded is for the `last` only, unless it has been put off for long: others may find
+        their project open there. Under load all would else close each other's projects.
+        """
         key = line.project
         if not self.admits(key, now):
             return None
-        worker = self._place(self._backlog[self._backlog.turns.first(line)], now)
+        job = self._backlog[self._backlog.turns.first(line)]
+        worker = self._place(job, now)
+        if worker is not None and not last and self._may_be_put_off(job, worker, now):
+            self._backlog.turns.put_off(line)
+            return None
         if worker is None and (project := self._projects.get(key)):
             self._consider_copy(project, now)
         return worker
@@ -92,17 +104,36 @@ class Matchmaker:
             return None
         return self._coldest()
 
+    def _may_be_put_off(self, job: Job, worker: bytes, now: float) -> bool:
+        project = self._projects.get(job.arrival.key)
+        if project is None or worker in project.copies or not project.load_seconds:
+            return False
+        if job.put_off_until is None:
+            job.put_off_until = now + _PUT_OFF * project.cold_seconds
+            self._backlog.set_alarm(job.put_off_until, job.id)
+        return now < job.put_off_until
+
     def _waits_for_warm(self, job: Job, project: Project, now: float) -> bool:
         if job.passed_at is None:
             job.passed_at = now
             if project.cold_seconds:
-                self._backlog.set_alarm(now + project.cold_seconds, job.id)
+                until = now + placement.cold_cost(project, full=self._is_full())
+                self._backlog.set_alarm(until, job.id)
         if project.changing and job.only_warm:
             return True
         if project.changing or job.only_warm or job.generation != project.generation:
             # A worker that has to load it now would find another version.
             return project.is_open_somewhere(job.generation)
-        return placement.worth_waiting(project, job.generation, self._roster, now - job.passed_at, now)
+        waited = now - job.passed_at
+        return placement.worth_waiting(
+            project, job.generation, self._roster, waited, now, full=self._is_full()
+        )
+
+    def _is_full(self) -> bool:
+        """No idle worker has room for a further project."""
+        if self._full is None:
+            self._full = placement.all_full(self._roster.idle(), self._projects, self.limits.cache_size)
+        return self._full
 
     def _coldest(self) -> bytes | None:
         return placement.coldest(self._roster.idle(), self._projects, self._roster, self.limits.cache_size)
@@ -156,8 +187,6 @@ class Matchmaker:
 
     def _consider_copy(self, project: Project, now: float) -> None:
         """Its requests wait though workers are idle: one worker may not be enough."""
-        if self._full is None:
-            self._full = placement.all_full(self._roster.idle(), self._projects, self.limits.cache_size)
         backlog = self._backlog.turns.length(project.key)
-        if placement.worth_spreading(project, backlog, now, full=self._full):
+        if placement.worth_spreading(project, backlog, now, full=self._is_full()):
             self._errands.want(project.key, copies=len(project.copies) + 1, until=now)

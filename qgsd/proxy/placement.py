@@ -20,6 +20,9 @@ from qgsd.proxy.roster import Roster, Worker
 _LOOK_AT = 64
 # A further copy costs its load and, on a worker without room, the load of what is closed for it.
 _COPY_COST = 2.0
+# In a worker without room it costs its load, the load of what is closed for it, and the time of both that
+# others do not get. By simulation: with less, workers close each other's projects; with more, some wait long.
+_FULL_COST = 3.0
 # Seconds for which a copy that was used is not closed.
 _FRESH = 1.0
 
@@ -48,15 +51,23 @@ def all_full(candidates: Iterator[bytes], projects: Projects, size: int) -> bool
     return all(projects.open_count(worker) >= size for worker in islice(candidates, _LOOK_AT))
 
 
-def worth_waiting(project: Project, generation: int, roster: Roster, waited: float, now: float) -> bool:
+def cold_cost(project: Project, *, full: bool) -> float:
+    """Seconds that it costs to open the project in an idle worker, all of which are `full` or not."""
+    return project.cold_seconds * (_FULL_COST if full else 1.0)
+
+
+def worth_waiting(
+    project: Project, generation: int, roster: Roster, waited: float, now: float, *, full: bool
+) -> bool:
     """A warm worker will be free sooner than a cold one would have loaded the project.
 
-    `waited`: seconds that the first request in line has waited so far.
+    `waited`: seconds that the first request in line has waited so far. Where another project would be closed
+    for it, the next request for that one has to wait as well: that counts as this one's.
     """
     copies = islice(reversed(project.copies), _LOOK_AT)
     holders = (worker for worker in copies if generation in project.copies[worker])
     soonest = min((_busy_for(roster[worker], now) for worker in holders), default=None)
-    return soonest is not None and waited + soonest < project.cold_seconds
+    return soonest is not None and waited + soonest < cold_cost(project, full=full)
 
 
 def _busy_for(worker: Worker, now: float) -> float:

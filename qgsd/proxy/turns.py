@@ -25,6 +25,9 @@ class Line(NamedTuple):
     project: str
 
 
+_Entry = tuple[float, int, Line]
+
+
 class Turns:
     """Ids of requests, in lines."""
 
@@ -34,7 +37,9 @@ class Turns:
         self._of_tenant: dict[str, dict[Line, None]] = {}
         self._of_project: dict[str, dict[Line, None]] = {}
         # By the tenant's account as it was; of the entries of a line the one with its number counts.
-        self._order: list[tuple[float, int, Line]] = []
+        self._order: list[_Entry] = []
+        # Lines that can be served, but had better be last.
+        self._last: list[_Entry] = []
         self._entries: dict[Line, int] = {}
         self._numbers = count()
         self._parked: dict[str, dict[Line, None]] = {}
@@ -95,35 +100,51 @@ class Turns:
 
     # Whose turn it is.
 
-    def next(self, serve: Callable[[Line], bytes | None]) -> tuple[str, bytes] | None:
+    def next(self, serve: Callable[[Line, bool], bytes | None]) -> tuple[str, bytes] | None:
         """The next request and where it is served, None when there is none to serve.
 
-        `serve` says where the first request of a line can be; a line that cannot is parked.
+        `serve` says where the first request of a line can be; a line that cannot is parked. It may put a line
+        off by `put_off`, at first; if no other can be served, it is asked again and told that it is the last.
         """
-        while line := self._least():
-            if place := serve(line):
+        while line := self._least(self._order):
+            if place := serve(line, False):
                 return self._take(line), place
-            del self._entries[line]
-            self._parked.setdefault(line.project, {})[line] = None
+            if line in self._entries and self._entries[line] == self._order[0][1]:
+                self._park(line)
+        while line := self._least(self._last):
+            if place := serve(line, True):
+                return self._take(line), place
+            self._park(line)
         return None
+
+    def _park(self, line: Line) -> None:
+        del self._entries[line]
+        self._parked.setdefault(line.project, {})[line] = None
+
+    def put_off(self, line: Line) -> None:
+        """It is to be served only if no other line can be. It is woken as those that are parked."""
+        number = self._entries[line] = next(self._numbers)
+        heapq.heappush(self._last, (self._shares.account(line.tenant), number, line))
+        self._parked.setdefault(line.project, {})[line] = None
 
     def _take(self, line: Line) -> str:
         id = self.lines[line].popleft()
         if self.lines[line]:
+            self._unpark(line)
             # Behind others of an equal account.
             self._queue(line)
         else:
             self._close(line)
         return id
 
-    def _least(self) -> Line | None:
-        """The line of the tenant with the least on its account, of those that are not parked."""
-        while self._order:
-            account, number, line = self._order[0]
+    def _least(self, order: list[_Entry]) -> Line | None:
+        """The line of the tenant with the least on its account."""
+        while order:
+            account, number, line = order[0]
             if self._entries.get(line) != number:
-                heapq.heappop(self._order)
+                heapq.heappop(order)
             elif account < (now := self._shares.account(line.tenant)):
-                heapq.heapreplace(self._order, (now, number, line))
+                heapq.heapreplace(order, (now, number, line))
             else:
                 return line
         return None
@@ -144,6 +165,12 @@ class Turns:
     def parked(self) -> int:
         """Projects with such lines."""
         return len(self._parked)
+
+    def _unpark(self, line: Line) -> None:
+        if parked := self._parked.get(line.project):
+            parked.pop(line, None)
+            if not parked:
+                del self._parked[line.project]
 
     def wake(self, project: str) -> None:
         """Something has happened to the project, or to a worker that has it open."""
