@@ -215,6 +215,9 @@ class Backlog:
         """Requests to look at, since their alarm has come."""
         while self._alarms and self._alarms[0][0] <= now:
             _, id = heapq.heappop(self._alarms)
+            if job := self._jobs.get(id):
+                # Perhaps it has waited long enough for a warm worker.
+                self.turns.wake(job.arrival.key)
             if job := self._riders.get(id):
                 yield job, job.riders[id]
 

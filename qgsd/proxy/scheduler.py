@@ -43,7 +43,7 @@ from qgsd.proxy.roster import Roster, Worker
 # was killed by somebody else may have bad luck a few times.
 MAX_ATTEMPTS = 2
 MAX_UNLUCKY_ATTEMPTS = 5
-# Seconds after which what could not be served is looked at again, come what may.
+# Seconds after which what could not be served is looked at again, come what may; more where much waits.
 _ROUSE = 0.25
 
 
@@ -128,10 +128,14 @@ class Scheduler:
 
     def next_alarm(self) -> float | None:
         """When `tick` has something to do at the latest."""
-        bulkhead = self._matchmaker.bulkhead
-        times = [self._backlog.next_alarm(), self.keeper.reloads.next_alarm(), bulkhead.next_alarm()]
+        times = [self._backlog.next_alarm(), self._next_alarm_of_others()]
         if self.waiting and self._workerless_since is not None:
             times.append(self._workerless_since + self.limits.worker_grace)
+        return min((time for time in times if time is not None), default=None)
+
+    def _next_alarm_of_others(self) -> float | None:
+        """Of those who may have something to do for all that wait."""
+        times = (self.keeper.reloads.next_alarm(), self._matchmaker.bulkhead.next_alarm())
         return min((time for time in times if time is not None), default=None)
 
     # Events of requests.
@@ -279,7 +283,8 @@ class Scheduler:
         if state.job is not None:
             # The time it takes to load says nothing of what a request takes.
             state.began_at, state.loaded = now, True
-        return [*decisions, *self._match(now)]
+        self._matchmaker.freed(worker, loaded.key)
+        return [*decisions, *self._match(now, all_awake=loaded.outcome != "loaded")]
 
     def closed(self, worker: bytes, key: str, keep: int) -> list[Decision]:
         """A worker has closed a project; see `Keeper.closed`."""
@@ -329,8 +334,11 @@ class Scheduler:
 
     def tick(self, now: float) -> list[Decision]:
         """Give up what is over its time, and begin what has waited for long enough for a warm worker."""
-        alarm = self.next_alarm()
-        decisions = self._match(now) if alarm is not None and alarm <= now else self._expire(now)
+        alarm, others = self.next_alarm(), self._next_alarm_of_others()
+        if alarm is None or alarm > now:
+            decisions = self._expire(now)
+        else:
+            decisions = self._match(now, all_awake=others is not None and others <= now)
         decisions += self._release_old()
         if self._hopeless(now):
             for job in self._backlog.all_waiting():
@@ -352,9 +360,10 @@ class Scheduler:
 
     def _match(self, now: float, *, all_awake: bool = True) -> list[Decision]:
         """`all_awake`: what could not be served before may be now, for all that is known."""
+        turns = self._backlog.turns
         if all_awake or now >= self._rouse_at:
-            self._rouse_at = now + _ROUSE
-            self._backlog.turns.wake_all()
+            self._rouse_at = now + _ROUSE * (1 + turns.parked / 100)
+            turns.wake_all()
         # First, for what is over its time must not be begun, though no tick has come since.
         decisions = self._expire(now)
         self._matchmaker.bulkhead.forgive(now)
