@@ -20,7 +20,7 @@ from collections.abc import Callable
 import msgspec
 import zmq
 
-from qgsd import __version__, messages
+from qgsd import __version__, frames, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.config import Settings
@@ -164,19 +164,17 @@ class Dispatcher:
 
     def _drain_socket(self, socket: zmq.Socket[bytes], handle: _Handler) -> None:
         for _ in range(_BATCH):
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            if (message := frames.receive(socket)) is None:
                 return
             try:
-                handle(frames)
+                handle(message)
             except (msgspec.MsgspecError, ValueError) as nonsense:
                 logger.warning("a message that makes no sense was dropped: %s", nonsense)
 
     # In front: http children.
 
-    def _from_http(self, frames: list[zmq.Frame]) -> None:
-        peer, header, body = frames
+    def _from_http(self, message: list[zmq.Frame]) -> None:
+        peer, header, body = message
         sender = peer.bytes
         match messages.decode_from_http(header.buffer):
             case messages.Request() as request:
@@ -214,8 +212,8 @@ class Dispatcher:
 
     # Behind: workers, and the masters of their machines.
 
-    def _from_worker(self, frames: list[zmq.Frame]) -> None:
-        peer, header, data = frames
+    def _from_worker(self, received: list[zmq.Frame]) -> None:
+        peer, header, data = received
         worker = peer.bytes
         message = messages.decode_from_worker(header.buffer)
         match message:
@@ -245,7 +243,7 @@ class Dispatcher:
             if id != part.id:
                 told = messages.encode(messages.shared(part, id, time.monotonic() - rider.arrived_at))
             try:
-                self.front.send_multipart([peer, told, data], copy=False)
+                frames.send(self.front, [peer, told, data])
             except zmq.ZMQError as unreachable:
                 self._http_gone(peer, unreachable)
 
@@ -333,7 +331,7 @@ class Dispatcher:
         )
         header, body = decision.payload
         try:
-            self.back.send_multipart([decision.worker, messages.encode(assignment), header, body], copy=False)
+            frames.send(self.back, [decision.worker, messages.encode(assignment), header, body])
         except zmq.ZMQError as unreachable:
             self._lost(decision.worker, f"it cannot be reached ({unreachable})", own_fault=False)
 
@@ -351,14 +349,14 @@ class Dispatcher:
 
     def _to_worker(self, worker: bytes, message: messages.ToWorker) -> None:
         try:
-            self.back.send_multipart([worker, messages.encode(message)])
+            frames.send(self.back, [worker, messages.encode(message)])
         except zmq.ZMQError:
             # It has gone without a word; its master will say so.
             logger.debug("%s cannot be reached", worker)
 
     def _to_http(self, peer: bytes, message: messages.ToHttp) -> None:
         try:
-            self.front.send_multipart([peer, messages.encode(message), b""])
+            frames.send(self.front, [peer, messages.encode(message), b""])
         except zmq.ZMQError as unreachable:
             self._http_gone(peer, unreachable)
 

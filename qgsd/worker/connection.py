@@ -8,7 +8,7 @@ from typing import Literal
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from qgsd import messages
+from qgsd import frames, messages
 from qgsd.cluster_key import ClusterKey, unlock
 
 _RECONNECT_MS = 10
@@ -55,7 +55,7 @@ class Connection:
         self._refused = False
 
     def send(self, message: messages.FromWorker, data: bytes = b"") -> None:
-        self.socket.send_multipart([messages.encode(message), data])
+        frames.send(self.socket, [messages.encode(message), data])
 
     def leave(self) -> None:
         """Ask to be let go; `Dismiss` comes when nothing more is under way to this worker."""

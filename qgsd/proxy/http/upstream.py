@@ -120,7 +120,7 @@ class _Link:
     def submit(self, exchange: Exchange) -> None:
         self.exchanges[exchange.request.id] = exchange
         exchange.sends += 1
-        self.wire.send([exchange.header(), exchange.body], copy=len(exchange.body) < 65536)
+        self.wire.send([exchange.header(), exchange.body])
 
     def cancel(self, id: str) -> None:
         if self.exchanges.pop(id, None) is not None:

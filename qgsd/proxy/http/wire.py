@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 
 import zmq
 
+from qgsd import frames
+
 logger = logging.getLogger("qgsd.http")
 
 # Messages told in one turn of the loop, before others have theirs.
@@ -40,9 +42,9 @@ class Wire:
     def closed(self) -> bool:
         return bool(self.socket.closed)
 
-    def send(self, frames: Sequence[bytes], *, copy: bool = True) -> None:
+    def send(self, message: Sequence[bytes]) -> None:
         """Raises `zmq.ZMQError` when the socket is closed."""
-        self.socket.send_multipart(frames, copy=copy)
+        frames.send(self.socket, message)
         # The descriptor tells of a change, not of a state, and sending may have swallowed the change.
         if int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._read)
@@ -51,12 +53,10 @@ class Wire:
         for _ in range(_BATCH):
             if self.socket.closed:
                 return
-            try:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            if (message := frames.receive(self.socket)) is None:
                 return
             try:
-                self._received(frames)
+                self._received(message)
             except Exception:
                 logger.exception("a message from the dispatcher could not be dealt with")
         self._loop.call_soon(self._read)
