@@ -47,7 +47,7 @@ def _present(names: list[str]) -> list[str]:
 def main() -> None:
     options = _arguments()
     if options.quick:
-        options.rounds, options.pace = 1, 0.35
+        options.rounds, options.pace = 1, 0.25
     if not is_built(options.data):
         print("building the data ...", file=sys.stderr)
         subprocess.run(["/usr/bin/python3", str(HERE / "data" / "build.py"), str(options.data)], check=True)

@@ -5,6 +5,7 @@ the other, so that whatever else the machine does meets them all alike."""
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable
 from itertools import groupby
@@ -71,17 +72,20 @@ class Run:
     def _measure(self, number: int, workload: Workload, server: AnyServer) -> None:
         if server.name in workload.without:
             return
-        measured = workload.measure(server, self.pace)
+        try:
+            measured = workload.measure(server, self.pace)
+        except (ServerFailed, subprocess.SubprocessError, OSError) as failed:
+            measured = Measured(failed=1, wrong=[str(failed)])
         self._keep(number, workload, server.name, measured)
 
     def _alone(self, folder: Path, workload: Alone) -> None:
-        for number in range(self.rounds):
+        for number in range(min(self.rounds, workload.rounds)):
             for name in self.servers:
                 kind = servers_known[name]
                 if name in workload.without or not issubclass(kind, Server):
                     continue
                 try:
-                    measured = workload.measure(kind, folder / f"{name}-{number}", self.root)
+                    measured = workload.measure(kind, folder / f"{name}-{number}", self.root, self.pace)
                 except ServerFailed as failed:
                     measured = Measured(failed=1, wrong=[str(failed)])
                 self._keep(number, workload, name, measured)

@@ -53,6 +53,8 @@ class Server(ABC):
     """One that speaks HTTP, with a folder of its own for what it writes."""
 
     name: str
+    # Seconds from its start until all workers are there and may die.
+    settling = 1.5
 
     def __init__(self, folder: Path, setting: Setting) -> None:
         self.folder = folder

@@ -31,6 +31,8 @@ timeout=60000
 
 class PyQgisServer(Server):
     name = "py-qgis-server"
+    # It gives up if a worker dies in its first five seconds.
+    settling = 6.0
 
     @classmethod
     def missing(cls) -> str:

@@ -69,15 +69,16 @@ class Workload(ABC):
 
 
 class Alone(ABC):
-    """Measured by starting the server itself: start-up, memory."""
+    """Measured by starting the server itself: start-up, memory. `rounds`: so many are enough."""
 
     key: str
     title: str
     figures: tuple[Figure, ...]
+    rounds = 3
     without: frozenset[str] = frozenset()
 
     @abstractmethod
-    def measure(self, kind: type[Server], folder: Path, root: Path) -> Measured: ...
+    def measure(self, kind: type[Server], folder: Path, root: Path, pace: float) -> Measured: ...
 
 
 def rate_figures() -> tuple[Figure, ...]:
@@ -90,7 +91,7 @@ class Throughput(Workload):
 
     figures = rate_figures()
     connections = 4
-    seconds = 6.0
+    seconds = 4.0
 
     def __init__(self, key: str, title: str, requests: list[Request]) -> None:
         self.key, self.title, self.requests = key, title, requests
@@ -109,7 +110,7 @@ class Repeated(Workload):
 
     figures = rate_figures()
     connections = 4
-    seconds = 4.0
+    seconds = 3.0
 
     def __init__(self, key: str, title: str, request: Request) -> None:
         self.key, self.title, self.request = key, title, request
