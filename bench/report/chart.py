@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.report.record import Record
 from bench.report.table import OURS
+from bench.servers.in_process import InProcess
 
 
 def draw(record: Record, path: Path) -> None:
@@ -14,10 +15,13 @@ def draw(record: Record, path: Path) -> None:
     import pygal
     from pygal.style import CleanStyle
 
-    rivals = [name for name in record.servers() if name != OURS]
-    rows = [row for row in record.rows.values() if any(row.ratio(OURS, name) for name in rivals)]
+    # The limit is no rival; the table has it.
+    rivals = [name for name in record.servers() if name not in (OURS, InProcess.name)]
+    charted = [row for row in record.rows.values() if row.figure.charted]
+    rows = [row for row in charted if any(row.ratio(OURS, name) for name in rivals)]
+    style = CleanStyle(value_font_size=11, label_font_size=11)
     chart = pygal.HorizontalBar(
-        style=CleanStyle, logarithmic=True, js=[], width=900, height=80 + 34 * len(rows),
+        style=style, logarithmic=True, js=[], width=900, height=80 + 34 * len(rows),
         title="How many times better qgsd is (1: alike)", legend_at_bottom=True, print_values=True,
         value_formatter=lambda value: f"{value:.2g}", truncate_label=60, disable_xml_declaration=True,
     )  # fmt: skip

@@ -21,7 +21,7 @@ class LargeAnswer(Workload):
 
     figures = (
         Figure("total", "s", more=False), Figure("first_byte", "ms", more=False),
-        Figure("growth", "MB", more=False), Figure("cpu", "s", more=False),
+        Figure("growth", "MB", more=False), Figure("cpu", "s", more=False, charted=False),
     )  # fmt: skip
     times = 2
     patience = 120.0
