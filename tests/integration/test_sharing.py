@@ -88,7 +88,7 @@ def test_a_map_that_many_ask_for_is_drawn_once(pair: Instance) -> None:
 def test_who_asks_is_part_of_what_is_asked(pair: Instance) -> None:
     before = renderings(pair)
     people = [{"Authorization": name, "X-Probe": name} for name in "aabb"]
-    answers = Together(pair, sleep(0.5, "people"), *people).wait()
+    answers = Together(pair, sleep(1, "people"), *people).wait()
     assert sorted(answer.headers["X-Probe"] for answer in answers) == ["a", "a", "b", "b"]
     assert renderings(pair) - before == 2
 
@@ -101,7 +101,7 @@ def test_posts_are_not_shared(pair: Instance) -> None:
 
 def test_the_client_that_was_first_may_leave(pair: Instance) -> None:
     shared = coalesced(pair)
-    target = sleep(1, "leaving")
+    target = sleep(3, "leaving")
     with socket.create_connection(("127.0.0.1", pair.port)) as leaving:
         # As http.client would send it, for all headers count.
         head = f"Host: 127.0.0.1:{pair.port}\r\nAccept-Encoding: identity"
@@ -114,7 +114,7 @@ def test_the_client_that_was_first_may_leave(pair: Instance) -> None:
 
 def test_all_get_the_answer_of_a_second_try(pair: Instance) -> None:
     shared, retries = coalesced(pair), pair.ctl_json("status")["counters"]["retries"]
-    together = Together(pair, sleep(1.5, "killed"), {}, {}, {})
+    together = Together(pair, sleep(4, "killed"), {}, {}, {})
     wait_for("two ride", lambda: coalesced(pair) - shared == 2)
     (busy,) = [row for row in pair.workers() if row["state"] == "busy"]
     pair.ctl("kill", str(busy["pid"]))
