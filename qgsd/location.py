@@ -37,6 +37,12 @@ _FOREIGN = {"http", "https", "ftp", "ftps", "s3"}
 # What a client may say of a database where `cache.insecure` lets it name one. Never a password.
 _INSECURE = {"service", "dbname", "schema", "sslmode", "authcfg"}
 
+# What an alias may say.
+_KNOWN = {
+    "geopackage": {"project", "projectName"},
+    "postgresql": _INSECURE | {"project", "projectName", "sslrootcert", "sslcert", "sslkey", "sslcrl"},
+}
+
 Parameters = tuple[tuple[str, str], ...]
 
 
@@ -132,6 +138,9 @@ class Alias:
         found = _parameters(query)
         if found is None or "{path}" in authority:
             raise ValueError("not a URL")
+        if scheme in _KNOWN and (further := set(dict(found)) - _KNOWN[scheme]):
+            names = ", ".join(sorted(_KNOWN[scheme]))
+            raise ValueError(f"'{min(further)}' means nothing to {scheme}:, which knows {names}")
         if scheme == "file" and (authority or (query and "{path}" not in query)):
             raise ValueError("a file: URL has neither host nor parameters")
         if scheme == "file" and "{path}" not in path + query and not path.endswith("/"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from qgis.core import Qgis, QgsMapLayer, QgsProject, QgsVectorLayer
@@ -19,13 +20,18 @@ _OWN_ADDRESSES = ("WMSUrl", "WFSUrl", "WCSUrl", "WMTSUrl")
 _TRANSACTIONS = ("Insert", "Update", "Delete")
 
 
-def load(source: Source, settings: CacheSettings) -> QgsProject:
-    """The project, ready to be served.
+def load(
+    source: Source, settings: CacheSettings, read: Callable[[QgsProject, Any], None] | None = None
+) -> QgsProject:
+    """The project, ready to be served. `read(project, flags)` reads it otherwise than its store does.
 
     Raises `ProjectError` when it does not load or, under `strict_check`, has invalid layers.
     """
     project = QgsProject()
-    source.store.read(project, source.uri, read_flags(settings))
+    if read is None:
+        source.store.read(project, source.uri, read_flags(settings))
+    else:
+        read(project, read_flags(settings))
     if settings.force_readonly_layers:
         _make_readonly(project)
     if settings.disable_owsurls:

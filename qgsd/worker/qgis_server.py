@@ -21,6 +21,7 @@ from pathlib import Path
 # isort: off
 from qgis.core import Qgis, QgsApplication
 from qgis.PyQt.QtCore import QtMsgType, QUrl, qInstallMessageHandler
+from qgis.PyQt.QtSql import QSqlDatabase
 from qgis.server import QgsServer, QgsServerApi, QgsServiceRegistry
 
 # isort: on
@@ -98,7 +99,17 @@ def start(settings: Settings) -> QgisServer:
         qgis.limit = FeatureLimit(interface, settings.server.getfeaturelimit)
         # Behind all plugins, which may change requests too.
         interface.registerFilter(qgis.limit, _LAST)
+    _close_credentials()
     return qgis
+
+
+def _close_credentials() -> None:
+    """QGIS has its database of credentials open from its start on; each worker shall open it for itself.
+
+    The master password, which it has read from QGIS_AUTH_PASSWORD_FILE, stays in memory.
+    """
+    for name in QSqlDatabase.connectionNames():
+        QSqlDatabase.database(name, False).close()
 
 
 def _log_qt(kind: QtMsgType, _context: object, text: str) -> None:

@@ -22,7 +22,7 @@ Launch = Callable[..., Instance]
 
 # QGIS opens these itself at start, before anybody could prevent it. All are SQLite files that are
 # only read by position (pread), so sharing the descriptor shares no offset.
-OPENED_BY_QGIS = {"qgis-auth.db", "symbology-style.db", "qgis.db", "srs.db", "proj.db"}
+OPENED_BY_QGIS = {"symbology-style.db", "qgis.db", "srs.db", "proj.db"}
 
 
 def test_forks_of_one_template_differ_in_folder_and_random_numbers(launch: Launch, projects: Path) -> None:

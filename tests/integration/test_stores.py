@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -233,6 +235,38 @@ def test_a_deleted_project_is_404(server: Instance, database: Postgres, service_
     assert capabilities(server, "pg:short").status == 200
     database.sql("DELETE FROM qgis_projects WHERE name = 'short'")
     wait_for("404", lambda: capabilities(server, "pg:short").status == 404, 5)
+
+
+def test_a_version_that_is_broken_where_it_is_stored_outlives_the_workers(
+    server: Instance, database: Postgres, service_file: dict[str, str], shared_root: Path
+) -> None:
+    package = shared_root / "stored.gpkg"
+    places = f"{shared_root / 'world.gpkg'}|layername=countries"
+    packed = {"uri": f"geopackage:{package}?projectName=kept", "layers": [["countries", places, "ogr"]]}
+    write(stored("kept", "Kept"), packed | {"title": "Kept"}, env=service_file)
+    both = ("pg:kept", "gp:kept")
+    assert [capabilities(server, project).status for project in both] == [200, 200]
+    database.sql("UPDATE qgis_projects SET content = 'nonsense' WHERE name = 'kept'")
+    with closing(sqlite3.connect(package)) as file, file:
+        file.execute("UPDATE qgis_projects SET content = '00' WHERE name = 'kept'")
+
+    def kept_old() -> bool:
+        rows = {row["project"]: row for row in server.ctl_json("projects")}
+        return all(rows[project]["error"] for project in both)
+
+    wait_for("both are told as broken", kept_old, 5)
+    server.ctl("restart")
+    for project in both:
+        answer = capabilities(server, project)
+        assert (answer.status, "<Title>Kept</Title>" in answer.text) == (200, True), answer.text[:500]
+    assert names(features(server, "pg:kept")), "its layers, too"
+    drawn = server.ows("gp:kept", **GET_MAP)
+    assert (drawn.status, len(drawn.body) > 500) == (200, True), drawn.text[:500]
+    write(stored("kept", "Mended"), packed | {"title": "Mended"}, env=service_file)
+    for project in both:
+        wait_for(
+            f"{project} is served anew", lambda p=project: "<Title>Mended<" in capabilities(server, p).text, 5
+        )
 
 
 def test_a_restart_of_the_database_passes(server: Instance, database: Postgres) -> None:

@@ -65,6 +65,25 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Copying(Protocol):
+    """What a store may offer besides: copies of its projects. Public extension API.
+
+    With it a version that was replaced by a broken one stays in service even for workers that start later.
+    """
+
+    def content(self, source: str) -> bytes | None:
+        """The project as QGIS writes it to a file, .qgs or .qgz; None when it is gone.
+
+        Called in the main thread. Raises `StoreUnavailable`.
+        """
+        ...
+
+    def folder(self, source: str) -> str:
+        """Where relative paths in the project begin; empty where they mean nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a project of a key is read from."""

@@ -49,5 +49,15 @@ class FileStore:
             self._known[source] = (stamp, version)
         return version
 
+    def content(self, source: str) -> bytes | None:
+        try:
+            with open(source, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def folder(self, source: str) -> str:
+        return os.path.dirname(source)
+
     def read(self, project: QgsProject, source: str, flags: Any) -> None:
         read_by_qgis(project, source, flags, os.path.basename(source))

@@ -56,6 +56,17 @@ class GeoPackageStore:
             self._known[source] = (stamps, version)
         return version
 
+    def content(self, source: str) -> bytes | None:
+        content = _content(*_parts(source))
+        try:
+            # QGIS writes hexadecimal digits.
+            return None if content is None else bytes.fromhex(content.decode("ascii"))
+        except ValueError:
+            return None
+
+    def folder(self, source: str) -> str:
+        return os.path.dirname(_parts(source)[0])
+
     def read(self, project: QgsProject, source: str, flags: Any) -> None:
         path, name = _parts(source)
         read_by_qgis(project, source, flags, f"{os.path.basename(path)}: {name}")

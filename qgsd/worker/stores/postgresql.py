@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Projects in PostgreSQL, as QGIS stores them: rows of the table qgis_projects of a schema.
 
-QGIS reads them. Their version is asked for by psycopg2, on a connection of its own, because
-QGIS's connections belong to the main thread, which may be rendering.
+They are read by psycopg2, on one connection for each database. QGIS's own storage could read them as well,
+but its connections belong to the main thread, which may be rendering while the version is asked for; they
+wait without a bound for a server that does not answer; and they know neither certificates nor keys.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from urllib.parse import quote, unquote, urlsplit
 import psycopg2
 import psycopg2.extensions
 from psycopg2 import errors, sql
-from qgis.core import QgsDataSourceUri, QgsProject
+from qgis.core import QgsApplication, QgsDataSourceUri, QgsProject
 
 from qgsd.config import Settings
 from qgsd.location import Location, no_project
-from qgsd.worker.stores.base import StoreUnavailable, read_by_qgis, without_passwords
+from qgsd.worker.stores.base import StoreUnavailable, without_passwords
+from qgsd.worker.stores.content import read_content
 from qgsd.worker.stores.geopackage import QUERY_SAFE
 
 logger = logging.getLogger("qgsd.projects")
 
 _STATEMENT_MS = 3000
+# For the content, which may be large and the network slow.
+_CONTENT_MS = 30_000
 _LIMITS = {"connect_timeout": 3, "tcp_user_timeout": 3000, "application_name": "qgsd"}
 # As QGIS writes them, and as libpq takes them.
 _SSL_MODES = {
@@ -33,14 +37,18 @@ _SSL_MODES = {
     for name in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 }
 
+_SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
 # QGIS writes the time with every change; the size, which costs nothing, tells changes by other programs.
 _VERSION = "SELECT metadata->>'last_modified_time', octet_length(content) FROM {table} WHERE name = %s"
+_CONTENT = "SELECT content FROM {table} WHERE name = %s"
 
 
 class PostgresStore:
     """`postgresql://user:password@host:port?service=…&dbname=…&schema=…&project=…`, QGIS's own form.
 
     `authcfg` names credentials in QGIS's own store; they are looked up when the source is resolved.
+    `sslrootcert`, `sslcert`, `sslkey` and `sslcrl` are files, as libpq takes them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,7 +61,7 @@ class PostgresStore:
         parameters = dict(location.parameters)
         parameters.setdefault("schema", "public")
         # In the order in which QGIS writes them, so that equal places have equal sources.
-        order = ("service", "authcfg", "sslmode", "dbname", "schema")
+        order = ("service", "authcfg", "sslmode", "dbname", "schema", *_SSL_FILES)
         said = [(name, parameters[name]) for name in order if parameters.get(name)]
         said.append(("project", location.project))
         query = "&".join(f"{name}={quote(value, safe=QUERY_SAFE)}" for name, value in said)
@@ -63,13 +71,30 @@ class PostgresStore:
         return source
 
     def version(self, source: str) -> str | None:
+        row = self._row(source, _VERSION, _STATEMENT_MS)
+        return None if row is None else f"{row[0]}/{row[1]}"
+
+    def content(self, source: str) -> bytes | None:
+        row = self._row(source, _CONTENT, _CONTENT_MS)
+        return None if row is None else bytes(row[0])
+
+    def folder(self, source: str) -> str:
+        return ""
+
+    def read(self, project: QgsProject, source: str, flags: Any) -> None:
+        name, content = _parameters(source)["project"], self.content(source)
+        if content is None:
+            raise no_project(name)
+        read_content(project, content, source, self.folder(source), flags, name)
+
+    def _row(self, source: str, statement: str, milliseconds: int) -> tuple[Any, ...] | None:
+        """Raises `StoreUnavailable`."""
         target = self._expanded.get(source) or _connection_text(source)
         connection = self._connections.setdefault(target, _Connection(target))
         parameters = _parameters(source)
-        return connection.version(parameters["schema"], parameters["project"])
-
-    def read(self, project: QgsProject, source: str, flags: Any) -> None:
-        read_by_qgis(project, source, flags, _parameters(source)["project"])
+        table = sql.Identifier(parameters["schema"], "qgis_projects")
+        asked = sql.SQL(statement).format(table=table)
+        return connection.row(asked, parameters["project"], milliseconds)
 
 
 class _Connection:
@@ -80,12 +105,14 @@ class _Connection:
         self._using = threading.Lock()
         self._open: Any = None
 
-    def version(self, schema: str, project: str) -> str | None:
-        """Raises `StoreUnavailable`."""
-        statement = sql.SQL(_VERSION).format(table=sql.Identifier(schema, "qgis_projects"))
+    def row(self, statement: sql.Composable, project: str, milliseconds: int) -> tuple[Any, ...] | None:
+        """The first row of the answer; None also when table or schema are not there.
+
+        Raises `StoreUnavailable`.
+        """
         with self._using:
             try:
-                row = self._ask(statement, project)
+                return self._ask(statement, project, milliseconds)
             except (errors.UndefinedTable, errors.InvalidSchemaName):
                 return None
             except psycopg2.Error as error:
@@ -93,25 +120,24 @@ class _Connection:
                 # For the administrator: it may name hosts and users, which are not for clients.
                 logger.warning("the database of projects cannot be asked: %s", _in_a_line(error))
                 raise StoreUnavailable("the database of this project does not answer now") from error
-        return None if row is None else f"{row[0]}/{row[1]}"
 
-    def _ask(self, statement: sql.Composable, project: str) -> tuple[Any, ...] | None:
+    def _ask(self, statement: sql.Composable, project: str, milliseconds: int) -> tuple[Any, ...] | None:
         kept = self._open is not None
         try:
-            return self._ask_once(statement, project)
+            return self._ask_once(statement, project, milliseconds)
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
             # A kept connection may have been cut long ago, by a restart of the server or by a firewall.
             if not kept or not self._open.closed:
                 raise
             self._close()
-            return self._ask_once(statement, project)
+            return self._ask_once(statement, project, milliseconds)
 
-    def _ask_once(self, statement: sql.Composable, project: str) -> tuple[Any, ...] | None:
+    def _ask_once(self, statement: sql.Composable, project: str, milliseconds: int) -> tuple[Any, ...] | None:
         if self._open is None:
             self._open = psycopg2.connect(self._target)
         # As a transaction: a pooler may give the next one another session.
         with self._open, self._open.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = %s", (_STATEMENT_MS,))
+            cursor.execute("SET LOCAL statement_timeout = %s", (milliseconds,))
             cursor.execute(statement, (project,))
             row: tuple[Any, ...] | None = cursor.fetchone()
             return row
@@ -141,12 +167,14 @@ def _connection_text(source: str) -> str:
         "dbname": parameters.get("dbname"),
         "sslmode": _SSL_MODES.get(parameters.get("sslmode", ""), parameters.get("sslmode")),
     }
+    said |= {name: parameters.get(name) for name in _SSL_FILES}
     return str(psycopg2.extensions.make_dsn(**{k: v for k, v in said.items() if v}, **_LIMITS))
 
 
 def _with_credentials(source: str) -> str:
-    """The same, with the credentials that QGIS keeps under `authcfg`."""
+    """The same, with the credentials that QGIS keeps under `authcfg`. Raises `StoreUnavailable`."""
     url, parameters = urlsplit(source), _parameters(source)
+    _check_credentials(parameters["authcfg"])
     place = QgsDataSourceUri()
     mode = QgsDataSourceUri.decodeSslMode(parameters.get("sslmode", ""))
     login = (unquote(url.username or ""), unquote(url.password or ""), mode, parameters["authcfg"])
@@ -155,7 +183,23 @@ def _with_credentials(source: str) -> str:
     else:
         port = str(url.port or "")
         place.setConnection(url.hostname or "", port, parameters.get("dbname", ""), *login)
-    return str(psycopg2.extensions.make_dsn(place.connectionInfo(True), **_LIMITS))
+    files = {name: parameters[name] for name in _SSL_FILES if name in parameters}
+    return str(psycopg2.extensions.make_dsn(place.connectionInfo(True), **files, **_LIMITS))
+
+
+def _check_credentials(authcfg: str) -> None:
+    """QGIS would connect without them, and the server's complaint would tell nothing."""
+    manager = QgsApplication.authManager()
+    assert manager is not None
+    if authcfg in manager.configIds() and manager.masterPasswordIsSet():
+        return
+    logger.error(
+        "authcfg=%s cannot be used: QGIS's authentication database (QGIS_AUTH_DB_DIR_PATH) does not have it, "
+        "or its password (QGIS_AUTH_PASSWORD_FILE) is wrong; what was added after the start is seen after "
+        "`qgsdctl restart`",
+        authcfg,
+    )
+    raise StoreUnavailable("the credentials for the database of this project cannot be used")
 
 
 def _in_a_line(error: Exception) -> str:
