@@ -138,6 +138,11 @@ class Alias:
         found = _parameters(query)
         if found is None or "{path}" in authority:
             raise ValueError("not a URL")
+        if scheme == "postgresql" and path:
+            # As people write URLs.
+            if path != "/":
+                raise ValueError("a postgresql: URL has no path; dbname= names the database")
+            path = ""
         if scheme in _KNOWN and (further := set(dict(found)) - _KNOWN[scheme]):
             names = ", ".join(sorted(_KNOWN[scheme]))
             raise ValueError(f"'{min(further)}' means nothing to {scheme}:, which knows {names}")
@@ -246,6 +251,9 @@ class Rules:
                 raise _not_allowed(location.scheme)
             if ":" in location.authority.rpartition("@")[0]:
                 raise _refused("a password")
+            if location.path not in ("", "/"):
+                raise no_project(location.key)
+            location = replace(location, path="")
         elif location.scheme in BUILTIN_SCHEMES | self.further:
             _refuse_details(location)
         if location.scheme == "geopackage" and not (location.path and location.project):

@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -26,10 +27,28 @@ def binaries() -> Path | None:
     return None
 
 
-class Postgres:
-    """A server that may be stopped and started again. Raises `FileNotFoundError` where none is installed."""
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
-    def __init__(self) -> None:
+
+def make_certificate(path: Path) -> Path:
+    """A certificate for 127.0.0.1 that vouches for itself; its key. (PostgreSQL's packages bring openssl.)"""
+    key = path.with_suffix(".key")
+    line = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    line += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*line, "-keyout", str(key), "-out", str(path)], check=True, capture_output=True)
+    key.chmod(0o600)
+    return key
+
+
+class Postgres:
+    """A server that may be stopped and started again. Raises `FileNotFoundError` where none is installed.
+
+    `network`: it listens on a port of 127.0.0.1 too, wants passwords there, and speaks TLS (`certificate`).
+    """
+
+    def __init__(self, *, network: bool = False) -> None:
         found = binaries()
         if found is None:
             raise FileNotFoundError("PostgreSQL with PostGIS is not installed")
@@ -41,13 +60,38 @@ class Postgres:
         if os.getuid() == 0:
             shutil.chown(self.folder, self.user)
         self.folder.chmod(0o755)
+        self.port = free_port() if network else 5432
+        self.options = ["-c", "listen_addresses="]
         try:
-            self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync", "--no-locale", "-E", "UTF8")
+            if network:
+                self._listen()
+            self._run(
+                "initdb",
+                "--auth-local=trust",
+                "--auth-host=scram-sha-256",
+                "-U",
+                "postgres",
+                "--no-sync",
+                "--no-locale",
+                "-E",
+                "UTF8",
+            )
             self.start()
             self.sql("CREATE EXTENSION postgis")
         except BaseException:
             self.remove()
             raise
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "server.crt"
+
+    def _listen(self) -> None:
+        key = make_certificate(self.certificate)
+        if os.getuid() == 0:
+            shutil.chown(key, self.user)
+        self.options = ["-c", "listen_addresses=127.0.0.1", "-p", str(self.port), "-c", "ssl=on"]
+        self.options += ["-c", f"ssl_cert_file={self.certificate}", "-c", f"ssl_key_file={key}"]
 
     def _identity(self) -> dict[str, Any]:
         # initdb and postgres refuse to run as root.
@@ -63,7 +107,7 @@ class Postgres:
 
     def start(self) -> None:
         line = [str(self.bin / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder), "-F"]
-        line += ["-c", "listen_addresses=", "-c", "logging_collector=off"]
+        line += ["-c", "logging_collector=off", *self.options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 line, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._identity()
@@ -91,7 +135,9 @@ class Postgres:
         shutil.rmtree(self.folder)
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(host=str(self.folder), user="postgres", dbname="postgres")
+        connection = psycopg2.connect(
+            host=str(self.folder), port=self.port, user="postgres", dbname="postgres"
+        )
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute(statement, values or None)
