@@ -42,13 +42,20 @@ class Result:
     hits: float | None = None
     took: float = 0.0
 
-    def row(self, name: str) -> str:
+    def figures(self) -> list[float]:
+        """Answers per second, median and 99th percentile in milliseconds, percent found open, failed."""
         cuts = statistics.quantiles(self.seconds, n=100)
-        hits = "-" if self.hits is None else f"{100 * self.hits:.1f} %"
-        return (
-            f"| {name} | {len(self.seconds) / self.took:.1f} | {1000 * cuts[49]:.0f} | {1000 * cuts[98]:.0f} "
-            f"| {hits} | {self.failed} |"
-        )
+        hits = float("nan") if self.hits is None else 100 * self.hits
+        return [len(self.seconds) / self.took, 1000 * cuts[49], 1000 * cuts[98], hits, self.failed]
+
+
+def row(name: str, figures: list[float]) -> str:
+    speed, median, slow, hits, failed = figures
+    return f"| {name} | {speed:.1f} | {median:.0f} | {slow:.0f} | {hits:.1f} % | {failed:.0f} |"
+
+
+def medians(results: list[Result]) -> list[float]:
+    return [statistics.median(column) for column in zip(*(one.figures() for one in results), strict=True)]
 
 
 def build(root: Path, projects: int) -> list[str]:
@@ -196,10 +203,17 @@ def main() -> None:
         (folder / "root").mkdir()
         names = build(folder / "root", options.projects)
         print("| server | answers/s | p50 ms | p99 ms | found open | failed |\n|---|---|---|---|---|---|")
+        sides = {"qgsd": run_qgsd} | ({"py-qgis-server": run_rival} if options.rival else {})
+        results: dict[str, list[Result]] = {side: [] for side in sides}
         for seed in range(options.rounds):
-            print(run_qgsd(folder, names, options, seed).row("qgsd"), flush=True)
-            if options.rival:
-                print(run_rival(folder, names, options, seed).row("py-qgis-server"), flush=True)
+            for side, run in sides.items():
+                results[side].append(run(folder, names, options, seed))
+                print(row(side, results[side][-1].figures()), flush=True)
+        found = {side: medians(some) for side, some in results.items()}
+        for side, figures in found.items():
+            print(row(f"{side}, median", figures))
+        if options.rival:
+            print(f"\np99 against py-qgis-server's: {found['qgsd'][2] / found['py-qgis-server'][2]:.2f}")
 
 
 if __name__ == "__main__":

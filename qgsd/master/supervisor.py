@@ -274,7 +274,8 @@ class Supervisor:
             case messages.Happened(event, reason, details):
                 self.events.add(event, reason, details)
             case messages.WantReserve(workers):
-                self._reserve_size = workers
+                # Not fewer than somebody else has asked for just before.
+                self._reserve_size = max(workers, self._reserve())
                 self._reserve_wanted_at = time.monotonic()
             case messages.Poisonous(entry):
                 self.quarantine[entry.fingerprint] = entry

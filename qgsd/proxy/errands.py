@@ -19,31 +19,41 @@ _MAX_WANTED = 1000
 
 @dataclass(slots=True)
 class Wish:
-    """So many workers shall have it; after `until` that is not wanted any more.
+    """So many workers shall have it; after `until`, or so many `starts`, that is not wanted any more.
 
     `tickets`: who wants to hear when it is there.
     """
 
     copies: int = 1
     until: float = inf
+    starts: int = 1
     tickets: list[int] = field(default_factory=list)
 
 
 class Errands:
-    """What is wanted, in the order of wishing; a wish ends when its errand begins."""
+    """What is wanted, in the order of wishing; a wish ends when its errands have begun."""
 
     def __init__(self, projects: Projects, roster: Roster) -> None:
         self._projects = projects
         self._roster = roster
         self._wanted: dict[str, Wish] = {}
 
-    def want(self, key: str, copies: int = 1, until: float = inf, ticket: int | None = None) -> None:
+    def want(
+        self, key: str, copies: int = 1, until: float = inf, ticket: int | None = None, starts: int = 1
+    ) -> None:
         if key not in self._wanted and len(self._wanted) >= _MAX_WANTED and ticket is None:
             return
         wish = self._wanted.setdefault(key, Wish(copies, until))
         wish.copies, wish.until = max(wish.copies, copies), max(wish.until, until)
+        wish.starts = max(wish.starts, starts)
         if ticket is not None:
             wish.tickets.append(ticket)
+
+    def begun(self, key: str) -> list[int]:
+        """An errand for the wish has begun; the tickets that waited for it."""
+        wish = self._wanted[key]
+        wish.starts -= 1
+        return self.tickets_of(key) if wish.starts else self.drop(key)
 
     def drop(self, key: str) -> list[int]:
         """Forget the wish; the tickets that waited for it."""
@@ -67,7 +77,7 @@ class Errands:
         for key in [key for key, wish in self._wanted.items() if wish.until <= now and not wish.tickets]:
             del self._wanted[key]
 
-    def due(self) -> Iterator[tuple[Project, Wish]]:
+    def due(self) -> Iterator[Project]:
         """What is to be loaded, as long as the bound allows; what is there already is not."""
         for key in list(self._wanted):
             if self.bound_reached():
@@ -80,7 +90,7 @@ class Errands:
                 del self._wanted[key]
                 self._projects.forget(key)
                 continue
-            yield project, wish
+            yield project
 
     def _copies(self, project: Project) -> int:
         """Workers that have it, or load it, and are here to stay."""

@@ -197,14 +197,13 @@ class Keeper:
     def start_errands(self, now: float) -> list[Decision]:
         """Use idle workers that no request wants."""
         decisions: list[Decision] = []
-        for project, wish in self.errands.due():
+        for project in self.errands.due():
             worker = placement.coldest(
                 self.errands.candidates(project), self.projects, self._roster, self.limits.cache_size
             )
             if worker is None:
                 continue
-            self._loading.setdefault(project.key, []).extend(wish.tickets)
-            self.errands.drop(project.key)
+            self._loading.setdefault(project.key, []).extend(self.errands.begun(project.key))
             self._roster.begin_errand(worker, project.key, now, project.load_seconds)
             project.loads_now += 1
             decisions += placement.room(worker, self.projects, self.limits.cache_size, now)

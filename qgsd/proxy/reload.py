@@ -5,7 +5,9 @@ One worker scouts: is what is there now another version, and does it load? If so
 that have the project open load it too, beside the old one, some at a time. When all are ready the
 generation is raised: requests that arrive from now on run on the new version, those that arrived
 before still on the old one, which is closed when the last of them has ended. If the new version
-does not load, nothing changes. Pure, as the scheduler that uses it.
+does not load, nothing changes. A worker that prepares does not serve; so workers in reserve prepare a project
+that is slow to load, and serve it after the flip until the others have it too. Pure, as the scheduler
+that uses it.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from qgsd.proxy.decisions import Close, Decision, Done, Load, Loaded, Note, Reinforce
+from qgsd.proxy.decisions import Close, Decision, Done, Load, Loaded, Note
 from qgsd.proxy.errands import Errands
 from qgsd.proxy.projects import Project, Projects
+from qgsd.proxy.reserves import Reserves
 from qgsd.proxy.roster import Roster
 
-# A single worker would have to stop serving to load; so long one in reserve is hoped for, unless
-# loading takes no longer than this.
+# So long workers in reserve are hoped for, and so many at most; none if loading takes no longer than this.
 _RESERVE_PATIENCE = 2.0
+_MOST_RESERVES = 4
 _CHEAP = 0.1
 # So many workers may be lost to the loading of a version before it counts as one that does not load.
 _MAX_LOSSES = 2
@@ -33,13 +36,15 @@ Status = Literal["flipped", "unchanged", "kept-old"]
 class Transaction:
     """One project on its way from a generation to the next.
 
+    `reserves`: so many workers in reserve are to prepare instead of others, if they come until `patience`.
     `version` is what the scout has found. `tickets` want to hear the end; those in `later` came after
     the scout had looked and want another look. `noticed`: a worker has seen a change; `behind` are those
     that do not see it yet, for machines have copies of their own. `losses`: workers that loading has cost.
     """
 
     project: Project
-    until_reserve: float = 0.0
+    reserves: int = 0
+    patience: float = 0.0
     version: str = ""
     todo: dict[bytes, None] = field(default_factory=dict)
     loading: set[bytes] = field(default_factory=set)
@@ -67,6 +72,7 @@ class Reloads:
         self._projects = projects
         self._errands = errands
         self._roster = roster
+        self._reserves = Reserves(projects, roster)
         self._active: dict[str, Transaction] = {}
 
     def __contains__(self, key: str) -> bool:
@@ -99,10 +105,18 @@ class Reloads:
         transaction.todo = dict.fromkeys(project.holders(project.generation))
         if not transaction.todo:
             return self._without_holders(transaction, now)
-        if len(self._roster) == 1 and project.load_seconds > _CHEAP:
-            transaction.until_reserve = now + _RESERVE_PATIENCE
-            return [Reinforce(1)]
+        transaction.reserves = self._reserves_for(project)
+        if transaction.reserves:
+            transaction.patience = now + _RESERVE_PATIENCE
+            self._reserves.need(project.key, transaction.reserves, now)
         return []
+
+    def _reserves_for(self, project: Project) -> int:
+        """None where others can do it: what one of several workers has is prepared by another one."""
+        usual = sum(not self._roster[worker].reserve for worker in project.copies)
+        if project.load_seconds <= _CHEAP or (usual < 2 and self._roster.usual > 1):
+            return 0
+        return min(usual, _MOST_RESERVES)
 
     def _without_holders(self, transaction: Transaction, now: float) -> list[Decision]:
         """Nobody has it open: the next request loads what is there."""
@@ -114,7 +128,7 @@ class Reloads:
     # Preparing.
 
     def next_alarm(self) -> float | None:
-        return min((t.until_reserve for t in self._active.values() if t.until_reserve), default=None)
+        return self._reserves.next_alarm()
 
     def start_some(self, now: float) -> list[Decision]:
         """Have idle workers prepare, no more than half of them at a time."""
@@ -131,11 +145,19 @@ class Reloads:
             following = self._active.get(transaction.project.key)
             if following is not None and following is not transaction:
                 pending.append(following)
-        return decisions
+        return [*decisions, *self._reserves.due(now)]
 
     def _next_to_prepare(self, transaction: Transaction, now: float) -> bytes | None:
         if transaction.scouting and transaction.loading:
             return None
+        if transaction.reserves:
+            if len(transaction.ready) + len(transaction.loading) >= transaction.reserves:
+                transaction.todo.clear()
+                return None
+            if reserve := self._idle_reserve(transaction):
+                return reserve
+            if now < transaction.patience:
+                return None
         holders = transaction.project.holders(transaction.project.generation)
         serving = [worker for worker in holders if worker not in transaction.loading]
         if len(serving) > 1:
@@ -148,13 +170,18 @@ class Reloads:
             return None
         return self._substitute(transaction, now)
 
+    def _idle_reserve(self, transaction: Transaction) -> bytes | None:
+        taken = transaction.behind | transaction.ready
+        idle = (worker for worker in self._roster.idle() if self._roster[worker].reserve)
+        return next((worker for worker in idle if worker not in taken), None)
+
     def _substitute(self, transaction: Transaction, now: float) -> bytes | None:
         """Another prepares for the only worker that has the project open; without any it does so itself."""
         taken = transaction.behind.union(transaction.project.copies)
         others = [worker for worker in self._roster.idle() if worker not in taken]
         if others:
             return others[0]
-        alone = (len(self._roster) == 1 and now >= transaction.until_reserve) or bool(transaction.behind)
+        alone = (len(self._roster) == 1 and now >= transaction.patience) or bool(transaction.behind)
         only = next(iter(transaction.todo), None)
         return only if alone and only is not None and self._roster.is_idle(only) else None
 
@@ -219,12 +246,18 @@ class Reloads:
         project.version = "" if gone else transaction.version
         project.error, project.kept_old, project.status = "", False, "ok"
         message = f"{project.key} is gone" if gone else f"{project.key} has a new version"
-        if not gone:
-            # Should only workers in reserve have prepared, the others shall have it before they are needed.
-            self._errands.want(project.key)
         flipped = Note("project.flipped", project.key, message)
         end = self._end(transaction, "flipped", "the project is gone" if gone else "", now)
+        if not gone:
+            self._hand_over(transaction, now)
         return [flipped, *end, *self.release_old(project)]
+
+    def _hand_over(self, transaction: Transaction, now: float) -> None:
+        """Should only workers in reserve have prepared, the others shall have it before those go."""
+        key, count = transaction.project.key, max(1, transaction.reserves)
+        self._errands.want(key, copies=count, starts=count)
+        if transaction.reserves and key not in self._active:
+            self._reserves.hand_over(key, count, now)
 
     def _abort(self, transaction: Transaction, error: str, version: str, now: float) -> list[Decision]:
         project = transaction.project
@@ -250,6 +283,7 @@ class Reloads:
     def _end(self, transaction: Transaction, status: Status, error: str, now: float) -> list[Decision]:
         project = transaction.project
         del self._active[project.key]
+        self._reserves.drop(project.key)
         project.changing = False
         decisions: list[Decision] = [
             Done(ticket, project.key, status, error) for ticket in transaction.tickets

@@ -135,7 +135,9 @@ class Scheduler:
 
     def _next_alarm_of_others(self) -> float | None:
         """Of those who may have something to do for all that wait."""
-        times = (self.keeper.reloads.next_alarm(), self._matchmaker.bulkhead.next_alarm())
+        # Who leaves prepares nothing any more.
+        reloads = None if self._closing else self.keeper.reloads.next_alarm()
+        times = (reloads, self._matchmaker.bulkhead.next_alarm())
         return min((time for time in times if time is not None), default=None)
 
     # Events of requests.

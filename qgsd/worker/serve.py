@@ -21,6 +21,7 @@ from qgsd.location import LocationError
 from qgsd.scoreboard import State
 from qgsd.worker import cancelling
 from qgsd.worker.adapters import StreamedResponse, qgis_request
+from qgsd.worker.background import in_background
 from qgsd.worker.connection import Connection
 from qgsd.worker.debugging import debugging
 from qgsd.worker.loading import uses_databases
@@ -239,7 +240,10 @@ class Worker:
         row.since, row.deadline = now, now + self.child.settings.cache.load_timeout
         row.state = State.BUSY
         try:
-            loaded = self.projects.load(order.project, order.generation, order.version, order.unless or None)
+            with in_background():
+                loaded = self.projects.load(
+                    order.project, order.generation, order.version, order.unless or None
+                )
         except WrongVersion as wrong:
             outcome: messages.Outcome = "other" if wrong.known else "away"
             loaded = messages.ProjectLoaded(order.project, order.generation, outcome, wrong.version)

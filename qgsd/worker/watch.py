@@ -10,7 +10,8 @@ import threading
 from dataclasses import dataclass
 
 from qgsd.location import LocationError
-from qgsd.worker.stores import Source
+from qgsd.worker.stores import Source, Store
+from qgsd.worker.stores.base import Batching, Version
 
 logger = logging.getLogger("qgsd.projects")
 
@@ -23,6 +24,24 @@ class _Watched:
     version: str
     missing: bool = False
     away: LocationError | None = None
+
+
+def _versions(store: Store, sources: list[Source]) -> dict[str, Version]:
+    """By key, of one store; nothing of what cannot be told."""
+    found: dict[str, Version] = {}
+    try:
+        if isinstance(store, Batching):
+            versions = store.versions([source.uri for source in sources])
+            return {source.key: versions[source.uri] for source in sources}
+        for source in sources:
+            try:
+                found[source.key] = store.version(source.uri)
+            except LocationError as error:
+                found[source.key] = error
+    except Exception:
+        # A store of another package; it must not end the watch over the others.
+        logger.exception("the store of %s fails", sources[0].key)
+    return found
 
 
 class ChangeWatch:
@@ -77,21 +96,22 @@ class ChangeWatch:
             self._wake.clear()
             with self._lock:
                 watched = list(self._watched.items())
+            by_store: dict[int, list[_Watched]] = {}
+            for _, one in watched:
+                by_store.setdefault(id(one.source.store), []).append(one)
+            found: dict[str, Version] = {}
+            for some in by_store.values():
+                found |= _versions(some[0].source.store, [one.source for one in some])
             for key, one in watched:
-                self._look(key, one)
+                if key in found:
+                    self._judge(key, one, found[key])
 
-    def _look(self, key: str, one: _Watched) -> None:
-        try:
-            version = one.source.store.version(one.source.uri)
-            one.away = None
-        except LocationError as error:
+    def _judge(self, key: str, one: _Watched, version: Version) -> None:
+        if isinstance(version, LocationError):
             # A store that cannot be asked now says nothing of its projects.
-            one.away = error
+            one.away = version
             return
-        except Exception:
-            # A store of another package; it must not end the watch over the others.
-            logger.exception("the store of %s fails", key)
-            return
+        one.away = None
         if version is None and not one.missing:
             # It may be about to be replaced: it is gone when it is not there the second time either.
             one.missing = True

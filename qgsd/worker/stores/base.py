@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -62,6 +63,18 @@ class Store(Protocol):
 
         Raises `ProjectError` with QGIS's reason.
         """
+        ...
+
+
+Version = str | None | LocationError
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """What a store may offer besides: versions of many projects by few questions. Public extension API."""
+
+    def versions(self, sources: Sequence[str]) -> dict[str, Version]:
+        """For each source what `version` returns, or the error that it raises. Called as that is."""
         ...
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -20,8 +21,8 @@ from psycopg2 import errors, sql
 from qgis.core import QgsApplication, QgsDataSourceUri, QgsProject
 
 from qgsd.config import Settings
-from qgsd.location import Location, no_project
-from qgsd.worker.stores.base import StoreUnavailable, without_passwords
+from qgsd.location import Location, LocationError, no_project
+from qgsd.worker.stores.base import StoreUnavailable, Version, without_passwords
 from qgsd.worker.stores.content import read_content
 from qgsd.worker.stores.geopackage import QUERY_SAFE
 
@@ -40,8 +41,10 @@ _SSL_MODES = {
 _SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 # QGIS writes the time with every change; the size, which costs nothing, tells changes by other programs.
-_VERSION = "SELECT metadata->>'last_modified_time', octet_length(content) FROM {table} WHERE name = %s"
-_CONTENT = "SELECT content FROM {table} WHERE name = %s"
+_VERSIONS = """
+    SELECT name, metadata->>'last_modified_time', octet_length(content) FROM {table} WHERE name = ANY(%s)
+"""
+_CONTENT = "SELECT name, content FROM {table} WHERE name = ANY(%s)"
 
 
 class PostgresStore:
@@ -71,12 +74,32 @@ class PostgresStore:
         return source
 
     def version(self, source: str) -> str | None:
-        row = self._row(source, _VERSION, _STATEMENT_MS)
-        return None if row is None else f"{row[0]}/{row[1]}"
+        version = self.versions([source])[source]
+        if isinstance(version, LocationError):
+            raise version
+        return version
+
+    def versions(self, sources: Sequence[str]) -> dict[str, Version]:
+        """One question for each schema, so that many open projects cost a database no more than one does."""
+        tables: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for source in sources:
+            parameters = _parameters(source)
+            table = tables.setdefault((self._target(source), parameters["schema"]), {})
+            table.setdefault(parameters["project"], []).append(source)
+        found: dict[str, Version] = dict.fromkeys(sources)
+        for (target, schema), named in tables.items():
+            try:
+                for name, time, size in self._rows(target, schema, _VERSIONS, list(named), _STATEMENT_MS):
+                    found |= dict.fromkeys(named[name], f"{time}/{size}")
+            except StoreUnavailable as error:
+                found |= dict.fromkeys((source for some in named.values() for source in some), error)
+        return found
 
     def content(self, source: str) -> bytes | None:
-        row = self._row(source, _CONTENT, _CONTENT_MS)
-        return None if row is None else bytes(row[0])
+        parameters = _parameters(source)
+        names = [parameters["project"]]
+        rows = self._rows(self._target(source), parameters["schema"], _CONTENT, names, _CONTENT_MS)
+        return bytes(rows[0][1]) if rows else None
 
     def folder(self, source: str) -> str:
         return ""
@@ -87,14 +110,16 @@ class PostgresStore:
             raise no_project(name)
         read_content(project, content, source, self.folder(source), flags, name)
 
-    def _row(self, source: str, statement: str, milliseconds: int) -> tuple[Any, ...] | None:
+    def _target(self, source: str) -> str:
+        return self._expanded.get(source) or _connection_text(source)
+
+    def _rows(
+        self, target: str, schema: str, statement: str, names: list[str], milliseconds: int
+    ) -> list[tuple[Any, ...]]:
         """Raises `StoreUnavailable`."""
-        target = self._expanded.get(source) or _connection_text(source)
         connection = self._connections.setdefault(target, _Connection(target))
-        parameters = _parameters(source)
-        table = sql.Identifier(parameters["schema"], "qgis_projects")
-        asked = sql.SQL(statement).format(table=table)
-        return connection.row(asked, parameters["project"], milliseconds)
+        asked = sql.SQL(statement).format(table=sql.Identifier(schema, "qgis_projects"))
+        return connection.rows(asked, names, milliseconds)
 
 
 class _Connection:
@@ -105,42 +130,44 @@ class _Connection:
         self._using = threading.Lock()
         self._open: Any = None
 
-    def row(self, statement: sql.Composable, project: str, milliseconds: int) -> tuple[Any, ...] | None:
-        """The first row of the answer; None also when table or schema are not there.
+    def rows(self, statement: sql.Composable, names: list[str], milliseconds: int) -> list[tuple[Any, ...]]:
+        """The answer; empty also when table or schema are not there.
 
         Raises `StoreUnavailable`.
         """
         with self._using:
             try:
-                return self._ask(statement, project, milliseconds)
+                return self._ask(statement, names, milliseconds)
             except (errors.UndefinedTable, errors.InvalidSchemaName):
-                return None
+                return []
             except psycopg2.Error as error:
                 self._close()
                 # For the administrator: it may name hosts and users, which are not for clients.
                 logger.warning("the database of projects cannot be asked: %s", _in_a_line(error))
                 raise StoreUnavailable("the database of this project does not answer now") from error
 
-    def _ask(self, statement: sql.Composable, project: str, milliseconds: int) -> tuple[Any, ...] | None:
+    def _ask(self, statement: sql.Composable, names: list[str], milliseconds: int) -> list[tuple[Any, ...]]:
         kept = self._open is not None
         try:
-            return self._ask_once(statement, project, milliseconds)
+            return self._ask_once(statement, names, milliseconds)
         except (psycopg2.OperationalError, psycopg2.InterfaceError):
             # A kept connection may have been cut long ago, by a restart of the server or by a firewall.
             if not kept or not self._open.closed:
                 raise
             self._close()
-            return self._ask_once(statement, project, milliseconds)
+            return self._ask_once(statement, names, milliseconds)
 
-    def _ask_once(self, statement: sql.Composable, project: str, milliseconds: int) -> tuple[Any, ...] | None:
+    def _ask_once(
+        self, statement: sql.Composable, names: list[str], milliseconds: int
+    ) -> list[tuple[Any, ...]]:
         if self._open is None:
             self._open = psycopg2.connect(self._target)
         # As a transaction: a pooler may give the next one another session.
         with self._open, self._open.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = %s", (milliseconds,))
-            cursor.execute(statement, (project,))
-            row: tuple[Any, ...] | None = cursor.fetchone()
-            return row
+            cursor.execute(statement, (names,))
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
     def _close(self) -> None:
         if self._open is not None:
