@@ -17,7 +17,7 @@ from qgsd.proxy.decisions import Close, Decision, Done, Limits, Load, Loaded, No
 from qgsd.proxy.errands import Errands
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.reload import Reloads
-from qgsd.proxy.roster import Roster
+from qgsd.proxy.roster import Roster, machine_of
 
 # Seconds until a further copy of a project is tried again after one could not be loaded.
 _PAUSE = 30.0
@@ -96,7 +96,7 @@ class Keeper:
         if loaded.outcome == "loaded":
             return self._took(worker, project, loaded, now)
         if loaded.outcome == "other":
-            return self.changed(project.key, loaded.version, now)
+            return self.found_other(worker, project.key, loaded.version, now)
         if loaded.outcome == "failed" and not project.copies:
             told = project.broken_version == loaded.version and project.status == "broken"
             project.status, project.error, project.broken_version = "broken", loaded.error, loaded.version
@@ -164,6 +164,18 @@ class Keeper:
         known_broken = bool(project.error and version) and version == project.broken_version
         unchanged = version == project.version and not project.kept_old
         return [] if known_broken or unchanged else self.reloads.begin(project, now, noticed=True)
+
+    def found_other(self, worker: bytes, key: str, version: str, now: float) -> list[Decision]:
+        """A worker was to load the version in service and found another one: newer, or a copy that is behind.
+
+        Machines have copies of their own. Those who serve the project watch theirs; what another machine has
+        is no reason to change, or the old version would come back where it lies longest.
+        """
+        project = self.projects.known(key)
+        serving = {machine_of(holder) for holder in project.holders(project.generation)}
+        if serving and machine_of(worker) not in serving:
+            return []
+        return self.changed(key, version, now)
 
     def worker_gone(self, worker: bytes, now: float, reason: str = "") -> list[Decision]:
         """It has died or leaves; what it had open shall be open elsewhere before it is asked for.

@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 
+def machine_of(worker: bytes) -> bytes:
+    """Where a worker runs, by its name (`worker.serve.Worker`); empty for the machine of the queue.
+
+    >>> machine_of(b"OWS-SERVER:far:0:4711:1"), machine_of(b"OWS-SERVER::0:4711:1")
+    (b'far', b'')
+    """
+    parts = worker.rsplit(b":", 4)
+    return parts[1] if len(parts) == 5 else b""
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """Who pays for a worker's time: since when, and how many seconds in advance. `kind` of the request."""

@@ -319,7 +319,7 @@ class Scheduler:
             job.only_warm = True
             self._backlog.put_back(job)
         if known:
-            decisions += self.keeper.changed(key, version, now)
+            decisions += self.keeper.found_other(worker, key, version, now)
         return [*decisions, *self._match(now)]
 
     def order(self, ticket: int, verb: Verb, name: str, now: float) -> tuple[list[str], list[Decision]]:
