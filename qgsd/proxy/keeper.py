@@ -217,7 +217,7 @@ class Keeper:
                 continue
             self._loading.setdefault(project.key, []).extend(self.errands.begun(project.key))
             self._roster.begin_errand(worker, project.key, now, project.load_seconds)
-            project.loads_now += 1
+            self.projects.loading(project, now)
             decisions += placement.room(worker, self.projects, self.limits.cache_size, now)
             decisions.append(Load(worker, project.key, project.generation, version=project.version))
         self.errands.expire(now)

@@ -23,6 +23,8 @@ _COPY_COST = 2.0
 # In a worker without room it costs its load, the load of what is closed for it, and the time of both that
 # others do not get. By simulation: with less, workers close each other's projects; with more, some wait long.
 _FULL_COST = 3.0
+# A load that takes so many times what it took before is not waited for.
+_LATE = 2.0
 # Seconds for which a copy that was used is not closed.
 _FRESH = 1.0
 
@@ -64,6 +66,9 @@ def worth_waiting(
     `waited`: seconds that the first request in line has waited so far. Where another project would be closed
     for it, the next request for that one has to wait as well: that counts as this one's.
     """
+    if project.loads_now and project.copies and now - project.load_began < _LATE * project.cold_seconds:
+        # Another worker is loading it, and will have done so before one that begins now.
+        return True
     copies = islice(reversed(project.copies), _LOOK_AT)
     holders = (worker for worker in copies if generation in project.copies[worker])
     soonest = min((_busy_for(roster[worker], now) for worker in holders), default=None)

@@ -50,7 +50,8 @@ class Project:
     requests of a generation have not ended. `waited`: seconds that its requests have waited lately
     although a worker was idle, one without it. `service_seconds`: what a request takes in the mean, and
     `first_seconds` the first one after a load; `demand` is the sum of them. `no_copies_until`: a further
-    copy could not be had.
+    copy could not be had. `loads_now`: workers that load it though no request waits for that, the last one
+    since `load_began`.
     `error` is QGIS's reason for not loading what is there now, `broken_version`.
     """
 
@@ -60,6 +61,7 @@ class Project:
     copies: OrderedDict[bytes, set[int]] = field(default_factory=OrderedDict)
     stamped: Counter[int] = field(default_factory=Counter)
     loads_now: int = 0
+    load_began: float = 0.0
     load_seconds: float = 0.0
     first_seconds: float = 0.0
     service_seconds: float = 0.0
@@ -207,6 +209,12 @@ class Projects:
         return had_open
 
     # What they cost.
+
+    @staticmethod
+    def loading(project: Project, now: float) -> None:
+        """A worker begins to load it though no request waits for that."""
+        project.loads_now += 1
+        project.load_began = now
 
     def asked(self, project: Project, *, warm: bool) -> None:
         """A request is sent to a worker, which has the project open (`warm`) or not."""

@@ -190,7 +190,7 @@ class Reloads:
         transaction.todo.pop(worker, None)
         transaction.loading.add(worker)
         self._roster.begin_errand(worker, project.key, now, project.load_seconds)
-        project.loads_now += 1
+        self._projects.loading(project, now)
         return Load(worker, project.key, transaction.target, project.version)
 
     def prepared(self, worker: bytes, loaded: Loaded, now: float) -> list[Decision] | None:

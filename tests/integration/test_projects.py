@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.instance import GET_MAP, Crowd, Instance, ows_path
+from tests.integration.instance import GET_MAP, Instance, ows_path
 from tests.waiting import wait_for
 
 Launch = Callable[..., Instance]
@@ -276,6 +276,36 @@ def test_no_request_waits_for_a_load_and_no_batch_mixes_versions(
     assert batches.longest < calm.longest + LOAD_SECONDS / 2
 
 
+def test_many_projects_to_preload_do_not_delay_the_others(
+    launch: Launch, projects: Path, slow_origin: str, tmp_path: Path
+) -> None:
+    shutil.copy(projects / "world.qgs", projects / "slow0.qgs")
+    add_slow_layer(projects / "slow0.qgs", slow_origin)
+    names = [f"slow{number}" for number in range(25)]
+    for name in names[1:]:
+        shutil.copy(projects / "slow0.qgs", projects / f"{name}.qgs")
+    (tmp_path / "preload").write_text("\n".join(names))
+    began = time.monotonic()
+    instance = launch(
+        "--rootdir", str(projects), "-w", "2", "--set", "cache.strict_check=no",
+        "--set", f"cache.preload_config={tmp_path / 'preload'}",
+    )  # fmt: skip
+    wait_for(
+        "the first one is being loaded", lambda: any(row["state"] == "busy" for row in instance.workers())
+    )
+    assert instance.get(TILE).status == 200
+    assert time.monotonic() - began < len(names) * LOAD_SECONDS / 3
+    waited = []
+    for _ in range(5):
+        asked = time.monotonic()
+        assert instance.get(TILE).status == 200
+        waited.append(time.monotonic() - asked)
+    assert sorted(waited)[2] < LOAD_SECONDS / 2, waited
+    loaded = [row for row in instance.ctl_json("projects") if row["pinned"] and row["workers"]]
+    assert len(loaded) < len(names), "while they are being loaded"
+    wait_for("they go on", lambda: len([r for r in instance.ctl_json("projects") if r["workers"]]) > 3)
+
+
 def add_slow_layer(path: Path, origin: str) -> None:
     source = f"crs=EPSG:3857&format=image/png&layers=x&styles=&url={origin}?"
     line = [sys.executable, "-c", ADD_SLOW_LAYER, str(path), source]
@@ -285,5 +315,6 @@ def add_slow_layer(path: Path, origin: str) -> None:
 
 def wait_for_both(instance: Instance) -> None:
     """Clients until the hot project is open in both workers."""
-    with Crowd(instance, 8, TILE):
-        wait_for("both workers have it", lambda: len(row(instance)["workers"]) == 2, 60)
+    clients = Batches(instance, b"")
+    wait_for("both workers have it", lambda: len(row(instance)["workers"]) == 2, 60)
+    clients.stop()

@@ -7,15 +7,18 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.integration.instance import Answer, Instance
+from tests.integration.instance import GET_MAP, Answer, Instance
 from tests.integration.postgres import Postgres, binaries, make_certificate
 from tests.integration.write_project import write
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(
     binaries() is None, reason="PostgreSQL with PostGIS is not installed (scripts/setup-test does that)"
@@ -185,6 +188,39 @@ def test_credentials_work_in_each_worker_and_in_those_to_come(server: Instance) 
             assert [one.result() for one in asked] == [expected] * 24
         for slot in ("0", "1"):
             server.ctl("kill", slot)
+
+
+def test_a_database_without_room_for_connections_stalls_its_own_projects_only(
+    server: Instance, database: Postgres
+) -> None:
+    expected = features(server, "service:town", "by_service")
+    database.sql("ALTER ROLE mapper CONNECTION LIMIT 0")
+    database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mapper'")
+    over = threading.Event()
+
+    def ask() -> set[int]:
+        seen = set()
+        while not over.is_set():
+            seen.add(capabilities(server, "service:town").status)
+        return seen
+
+    try:
+        with ThreadPoolExecutor(4) as clients:
+            asking = [clients.submit(ask) for _ in range(4)]
+            waited = []
+            for _ in range(15):
+                asked = time.monotonic()
+                assert server.ows(**GET_MAP).status == 200
+                waited.append(time.monotonic() - asked)
+            wait_for("503 for its own", lambda: capabilities(server, "service:town").status == 503, 5)
+            over.set()
+            assert set().union(*(one.result() for one in asking)) <= {200, 503}
+        assert sorted(waited)[7] < 1, waited
+    finally:
+        over.set()
+        database.sql("ALTER ROLE mapper CONNECTION LIMIT -1")
+    wait_for("it is served again", lambda: capabilities(server, "service:town").status == 200, 10)
+    assert features(server, "service:town", "by_service") == expected
 
 
 @pytest.mark.parametrize(
