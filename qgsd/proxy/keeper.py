@@ -169,11 +169,12 @@ class Keeper:
         """A worker was to load the version in service and found another one: newer, or a copy that is behind.
 
         Machines have copies of their own. Those who serve the project watch theirs; what another machine has
-        is no reason to change, or the old version would come back where it lies longest.
+        is no reason to change, or the old version would come back where it lies longest. Names of machines
+        need not be different ones; so only workers of the queue's own instance are sure to see the same.
         """
         project = self.projects.known(key)
-        serving = {machine_of(holder) for holder in project.holders(project.generation)}
-        if serving and machine_of(worker) not in serving:
+        holders = project.holders(project.generation)
+        if holders and any(map(machine_of, (worker, *holders))):
             return []
         return self.changed(key, version, now)
 

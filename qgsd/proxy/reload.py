@@ -254,9 +254,10 @@ class Reloads:
 
     def _hand_over(self, transaction: Transaction, now: float) -> None:
         """Should only workers in reserve have prepared, the others shall have it before those go."""
-        key, count = transaction.project.key, max(1, transaction.reserves)
+        by_reserve = any(self._roster[worker].reserve for worker in transaction.ready)
+        key, count = transaction.project.key, transaction.reserves if by_reserve else 1
         self._errands.want(key, copies=count, starts=count)
-        if transaction.reserves and key not in self._active:
+        if by_reserve and key not in self._active:
             self._reserves.hand_over(key, count, now)
 
     def _abort(self, transaction: Transaction, error: str, version: str, now: float) -> list[Decision]:

@@ -9,8 +9,8 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-# About a quarter of a processor beside a process that would take all of it.
-_NICER = 6
+# About a third of a processor beside a process that would take all of it: more would make changes late.
+_NICER = 3
 _CAP_SYS_NICE = 1 << 23
 
 

@@ -92,9 +92,16 @@ def test_what_loads_quickly_needs_no_reserve() -> None:
     assert (Reinforce(2) in begun, len(loads(begun))) == (False, 1)
 
 
-@pytest.mark.parametrize(("finder", "changes"), [(b"q:there:0:7:1", False), (b"q:here:1:8:1", True)])
-def test_only_what_a_serving_machine_has_is_a_change(finder: bytes, changes: bool) -> None:
-    brain = serving(b"q:here:0:9:1", seconds=0.05)
+@pytest.mark.parametrize(
+    ("holder", "finder", "changes"),
+    [
+        (b"q::0:9:1", b"q::1:8:1", True),
+        (b"q:here:0:9:1", b"q:there:0:7:1", False),
+        (b"q:twin:0:9:1", b"q:twin:0:7:1", False),
+    ],
+)
+def test_what_another_machine_has_is_no_change(holder: bytes, finder: bytes, changes: bool) -> None:
+    brain = serving(holder, seconds=0.05)
     brain.joined(finder, 0.0)
     brain.keeper.errands.want("k", copies=2)
     assert loads(brain.wanted([], [], 3.0)) == [(finder, 1)]
