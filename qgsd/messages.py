@@ -113,6 +113,22 @@ class HandBack(Struct, frozen=True, array_like=True, tag="handback"):
     id: str
 
 
+class Serving(Struct, frozen=True, array_like=True, tag="serving"):
+    """Which projects are served in which state; told on attaching (`whole`) and whenever it changes.
+
+    `projects`: generation, stamp and version, see `proxy.served`; stamp 0: it has none any more. They count
+    while `serial` is the one that stands in the scoreboard, in the `row` of the dispatcher. `codes`: whose
+    answers may be kept. `depends`: the request headers by which they differ; None: none may be kept.
+    """
+
+    serial: int
+    row: int
+    codes: list[str]
+    depends: list[str] | None
+    projects: dict[str, tuple[int, int, str]]
+    whole: bool = False
+
+
 class Workforce(Struct, frozen=True, array_like=True, tag="workforce"):
     """How many workers can answer; told on attaching and whenever there are none or the first again."""
 
@@ -238,7 +254,9 @@ class Superseded(Struct, frozen=True, array_like=True, tag="superseded"):
 class Join(Struct, frozen=True, array_like=True, tag="join"):
     """A worker is idle and wants work. `machine`, `slot` and `pid` say who it is to people.
 
-    `has_open`: the projects it has open from an earlier connection.
+    `has_open`: the projects it has open from an earlier connection. `code` is the same for workers of one
+    template. `depends`: the request headers by which its answers differ, None if it has plugins that do not
+    tell (see `worker.plugins`).
     """
 
     protocol: int
@@ -248,6 +266,8 @@ class Join(Struct, frozen=True, array_like=True, tag="join"):
     pid: int
     reserve: bool = False
     has_open: list[ProjectLoaded] = []
+    code: str = ""
+    depends: list[str] | None = None
 
 
 class Leave(Struct, frozen=True, array_like=True, tag="leave"):
@@ -264,7 +284,10 @@ class Timing(Struct, frozen=True, array_like=True):
 
 
 class Answer(Struct, frozen=True, array_like=True, tag="answer"):
-    """Status and headers, with the first piece of the body; `last` when that is all of it."""
+    """Status and headers, with the first piece of the body; `last` when that is all of it.
+
+    It was made by this `code`, of this `generation` of the project, which here was of this `version`.
+    """
 
     id: str
     status: int
@@ -272,6 +295,9 @@ class Answer(Struct, frozen=True, array_like=True, tag="answer"):
     timing: Timing
     worker: str
     last: bool
+    code: str = ""
+    generation: int = 0
+    version: str = ""
 
 
 class Chunk(Struct, frozen=True, array_like=True, tag="chunk"):
@@ -324,7 +350,7 @@ def shared(part: AnswerPart, id: str, waited: float) -> AnswerPart:
 
 
 FromHttp = Attach | Detach | Request | Cancel | Hold | Resume
-ToHttp = Failure | HandBack | Workforce | Moving | Answer | Chunk | End
+ToHttp = Failure | HandBack | Workforce | Serving | Moving | Answer | Chunk | End
 FromWorker = (
     Join | Leave | Answer | Chunk | End | Failure | WorkerLost
     | ProjectLoaded | ProjectClosed | ProjectChanged | Superseded
@@ -361,6 +387,7 @@ class Begin(Struct, frozen=True, tag="begin"):
     keys: list[bytes] = []
     control: str = ""
     metrics: str = ""
+    answers: str = ""
 
 
 class Configure(Struct, frozen=True, tag="configure"):
@@ -420,7 +447,7 @@ class OrderProjects(Struct, frozen=True, tag="order-projects"):
     """
 
     ticket: int
-    verb: Literal["reload", "load", "evict", "hold", "release"]
+    verb: Literal["reload", "load", "evict", "hold", "release", "purge"]
     project: str
 
 

@@ -39,7 +39,7 @@ class Row(ctypes.Structure):
     it must be over (0 when idle). The counters only grow. `waiting` and `workers` are the
     dispatcher's: requests in its queue, and workers that have joined it; so are the counts of projects
     (`proxy.projects.Totals`), `oldest`: when the request that has waited longest arrived (0 for none), and
-    the milliseconds that workers have been there, and at work, all added up.
+    the milliseconds that workers have been there, and at work, all added up; `serial`: see `proxy.served`.
     """
 
     _fields_ = (
@@ -57,6 +57,7 @@ class Row(ctypes.Structure):
         ("cache_hits", ctypes.c_uint64),
         ("waiting", ctypes.c_uint64),
         ("workers", ctypes.c_uint64),
+        ("serial", ctypes.c_uint64),
         ("project_hits", ctypes.c_uint64),
         ("project_loads", ctypes.c_uint64),
         ("project_load_ms", ctypes.c_uint64),
@@ -80,6 +81,7 @@ class Row(ctypes.Structure):
     cache_hits: int
     waiting: int
     workers: int
+    serial: int
     project_hits: int
     worker_ms: int
     busy_ms: int

@@ -373,6 +373,23 @@ def header_prefix(text: str) -> str:
     raise ValueError(f"{text!r} is no beginning of a header's name")
 
 
+def header_list(text: str) -> tuple[str, ...]:
+    """Names of headers, separated by commas, in small letters; none for the word `nothing`.
+
+    :raises ValueError: when it is not such a list.
+
+    >>> header_list("X-User, X-Group"), header_list("nothing")
+    (('x-user', 'x-group'), ())
+    """
+    words = [word.strip().lower() for word in text.split(",")]
+    if words == ["nothing"]:
+        return ()
+    for word in words:
+        if not re.fullmatch(r"[a-z0-9_-]+", word):
+            raise ValueError(f"{word!r} is not the name of a header")
+    return tuple(words)
+
+
 def one_line(text: str) -> str:
     """`text` without the blanks around it.
 

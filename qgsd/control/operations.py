@@ -74,6 +74,10 @@ class Operations(Protocol):
 
     async def release_project(self, project: str, *, wait: bool, progress: Progress) -> dict[str, Any]: ...
 
+    async def purge(self, project: str | None, *, wait: bool, progress: Progress) -> dict[str, Any]:
+        """Answer no more from what is kept of a project, or of all."""
+        ...
+
     async def restart(self, *, wait: bool, progress: Progress) -> dict[str, Any]:
         """Replace template, workers, http children and dispatcher one by one, none of them in use."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -72,6 +73,12 @@ class Instance:
     @property
     def tmp(self) -> Path:
         return self.pidfile.directory / "tmp"
+
+    @property
+    def answers(self) -> Path:
+        """Where http children keep answers."""
+        folder = self.settings.answers.folder
+        return Path(folder) / f"{self.name}.answers" if folder else self.tmp / "answers"
 
     @property
     def machine(self) -> str:
@@ -171,6 +178,8 @@ class Instance:
         for listener in [self.front, *self.behind, *self.management]:
             if listener is not None:
                 listener.close()
+        if self.has_http:
+            shutil.rmtree(self.answers, ignore_errors=True)
         self.pidfile.remove()
 
 
@@ -198,6 +207,8 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
     keys = keys_of(settings.zmq)
     if role == "worker" and not keys and not settings.zmq.insecure:
         _check_nearness(settings.worker.host)
+    if (folder := settings.answers.folder) and not os.access(folder, os.W_OK | os.X_OK):
+        raise StartError(f"[answers] folder: {folder} is not there or cannot be written to")
     if settings.server.ssl and role != "worker":
         _check_tls("server", settings.server)
     management.check(settings.management)

@@ -102,6 +102,14 @@ class ProjectOperations(Looking):
         await self._order("release", key, wait=wait, progress=progress)
         return {"project": project, "status": "released"}
 
+    async def purge(self, project: str | None, *, wait: bool, progress: Progress) -> dict[str, Any]:
+        """Answer no more from what is kept of a project, or of all."""
+        key = self._key(project) if project else ""
+        done = await self._order("purge", key, wait=wait, progress=progress)
+        names = [one.project for one in done]
+        self.supervisor.events.add("answers.purged", f"kept answers are dropped: {project or 'all'}", {})
+        return {"projects": names, "status": "purged" if wait else "accepted"}
+
     def _key(self, project: str) -> str:
         try:
             return self._rules().locate(project).key

@@ -18,7 +18,7 @@ logger = logging.getLogger("qgsd.master")
 Message = TypeVar("Message", messages.ListProjects, messages.ListQueue)
 Item = TypeVar("Item", messages.ProjectState, messages.QueueLine)
 
-Verb = Literal["reload", "load", "evict", "hold", "release"]
+Verb = Literal["reload", "load", "evict", "hold", "release", "purge"]
 
 
 @dataclass

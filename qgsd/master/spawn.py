@@ -71,12 +71,16 @@ class User:
 class Spawner:
     """Knows how a child of each role is started; the record it returns is not yet registered."""
 
-    def __init__(self, children: Children, tmp: Path, user: User | None) -> None:
+    def __init__(self, children: Children, tmp: Path, user: User | None, answers: Path) -> None:
         self._children = children
         self._tmp = tmp
         self._user = user
         # Where workers keep copies of the projects they serve, see `worker.snapshots`.
         self._make_folder(tmp / "projects")
+        # Where http children keep answers, see `proxy.http.store`.
+        self._answers = answers
+        shutil.rmtree(self._answers, ignore_errors=True)
+        self._make_folder(self._answers)
 
     def execute(
         self, role: Role, slot: int, generation: int, listeners: Sequence[int], begin: messages.Begin
@@ -186,5 +190,6 @@ class Spawner:
             reserve=record.reserve,
             # Nobody else is at the ends of a connection that they protect.
             keys=begin.keys if record.role in ("dispatcher", "worker") else [],
+            answers=str(self._answers) if record.role == "http" else "",
         )
         record.channel.send(order, [self._children.board.descriptor, *listeners])

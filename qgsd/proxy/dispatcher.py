@@ -26,6 +26,7 @@ from qgsd.child import Child
 from qgsd.config import Settings
 from qgsd.proxy import decisions as plan
 from qgsd.proxy import routers
+from qgsd.proxy.announcer import Announcer
 from qgsd.proxy.costs import kind_of
 from qgsd.proxy.doorkeeper import Doorkeeper
 from qgsd.proxy.poison import poison_of
@@ -78,6 +79,9 @@ class Dispatcher:
         self.losses: OrderedDict[bytes, None] = OrderedDict()
         self.desk = ProjectDesk(self.scheduler, child.channel, self._carry_out, self._to_worker)
         self.queue = QueueDesk(self.scheduler, child.channel, time.monotonic())
+        self.announcer = Announcer(
+            self.scheduler.keeper.projects, child.row, child.begin.row, self._to_all_http
+        )
         self.closing = False
         self.staffed = False
         self.reinforced_at = 0.0
@@ -119,8 +123,7 @@ class Dispatcher:
         row = self.child.row
         if (self.scheduler.workers > 0) != self.staffed and not self.closing:
             self.staffed = not self.staffed
-            for peer in list(self.peers):
-                self._to_http(peer, messages.Workforce(self.scheduler.workers))
+            self._to_all_http(messages.Workforce(self.scheduler.workers))
         self.queue.count(row, time.monotonic())
         self.desk.count(row)
         row.coalesced = self.scheduler.coalesced
@@ -157,8 +160,7 @@ class Dispatcher:
         self.closing = True
         self.child.row.state = State.DRAINING
         self._carry_out(self.scheduler.close())
-        for peer in list(self.peers):
-            self._to_http(peer, messages.Moving())
+        self._to_all_http(messages.Moving())
         for worker in self.scheduler.worker_names():
             self._to_worker(worker, messages.Moving())
 
@@ -189,6 +191,7 @@ class Dispatcher:
                 self.peers.add(sender)
                 answer = messages.Moving() if self.closing else messages.Workforce(self.scheduler.workers)
                 self._to_http(sender, answer)
+                self._to_http(sender, self.announcer.state())
             case messages.Detach():
                 self.peers.discard(sender)
 
@@ -261,6 +264,7 @@ class Dispatcher:
             self._to_worker(worker, messages.Moving())
         else:
             logger.debug("%s joined", worker.decode(errors="replace"))
+            self.announcer.joined(join)
             self._to_worker(worker, messages.Welcome())
             self._to_worker(worker, self.desk.pins)
             has_open = [as_loaded(copy) for copy in join.has_open]
@@ -282,6 +286,7 @@ class Dispatcher:
     # Carrying out.
 
     def _carry_out(self, decisions: list[plan.Decision]) -> None:
+        self.announcer.tell()
         for decision in decisions:
             match decision:
                 case plan.Dispatch():
@@ -359,6 +364,10 @@ class Dispatcher:
             frames.send(self.front, [peer, messages.encode(message), b""])
         except zmq.ZMQError as unreachable:
             self._http_gone(peer, unreachable)
+
+    def _to_all_http(self, message: messages.ToHttp) -> None:
+        for peer in list(self.peers):
+            self._to_http(peer, message)
 
     def _http_gone(self, peer: bytes, reason: zmq.ZMQError) -> None:
         logger.info("an http child has gone with its clients (%s)", reason)

@@ -24,7 +24,7 @@ _PAUSE = 30.0
 # Seconds for which a project that was used in a worker counts as busy there.
 _BUSY = 10.0
 
-Verb = Literal["reload", "load", "evict", "hold", "release"]
+Verb = Literal["reload", "load", "evict", "hold", "release", "purge"]
 
 
 @dataclass(slots=True)
@@ -59,6 +59,7 @@ class Keeper:
             project = self.projects.known(copy.key)
             if not project.copies and copy.generation >= project.generation:
                 project.generation, project.version = copy.generation, copy.version
+                self.projects.touch(copy.key)
                 project.load_seconds, project.memory = copy.seconds, copy.memory
             if (copy.generation, copy.version) == (project.generation, project.version) and not project.held:
                 self.projects.opened(worker, project, copy.generation, now)
@@ -237,6 +238,8 @@ class Keeper:
                 return self._close(ticket, name, hold=verb == "hold")
             case "release":
                 return self._release(ticket, name)
+            case "purge":
+                return self._purge(ticket, name)
 
     def _reload(self, ticket: int, name: str, now: float) -> tuple[list[str], list[Decision]]:
         projects = self.projects.named(name) if name else self.projects.all()
@@ -270,6 +273,7 @@ class Keeper:
             tickets = self.errands.drop(project.key)
             decisions += [Done(waiting, project.key, "failed", "it was closed") for waiting in tickets]
             project.generation, project.version = project.generation + 1, ""
+            self.projects.touch(project.key)
             project.kept_old, project.error, project.status = False, "", "ok"
             waiting = _Closing(ticket, set(project.copies), hold)
             self._closing.setdefault(project.key, []).append(waiting)
@@ -285,6 +289,7 @@ class Keeper:
         decisions: list[Decision] = []
         for project in projects:
             project.held = False
+            self.projects.touch(project.key)
             if project.pinned:
                 self.errands.want(project.key)
             decisions += [
@@ -294,11 +299,19 @@ class Keeper:
             decisions.append(Done(ticket, project.key, "released", ""))
         return [project.key for project in projects], decisions
 
+    def _purge(self, ticket: int, name: str) -> tuple[list[str], list[Decision]]:
+        """What is kept of its answers is not to be used any more."""
+        projects = self.projects.named(name) if name else self.projects.all()
+        keys = [project.key for project in projects] or ([name] if name else [])
+        self.projects.purge(keys)
+        return keys, [Done(ticket, key, "purged", "") for key in keys]
+
     def wanted(self, pinned: Iterable[str], held: Iterable[str]) -> None:
         """From now on these projects are pinned, and these on hold."""
         pins, holds = set(pinned), set(held)
         for project in self.projects.all():
             project.pinned, project.held = project.key in pins, project.key in holds
+            self.projects.touch(project.key)
         for key in sorted(pins):
             self.projects.known(key).pinned = True
             self.errands.want(key)

@@ -21,12 +21,6 @@ _READING_POSTS = {
     "getprint", "getstyle", "getstyles", "describelayer", "describefeaturetype", "getcontext",
     "getprojectsettings", "getcoverage", "describecoverage", "gettile", "getschemaextension",
 }  # fmt: skip
-# Say what there is, and change only with the project: clients ask for them again and again.
-_DOCUMENTS = {
-    "getcapabilities", "getprojectsettings", "describefeaturetype", "describecoverage", "describelayer",
-    "getstyle", "getstyles", "getcontext", "getschemaextension",
-}  # fmt: skip
-_SERVICES = {"", "wms", "wfs", "wcs", "wmts"}
 
 
 class MalformedRequest(ValueError):
@@ -45,24 +39,6 @@ class OwsRequest:
     operation: str
     idempotent: bool
     pixels: int = 0
-
-
-def is_document(service: str, operation: str) -> bool:
-    """Whether the answer tells what a project offers, and is the same until the project changes.
-
-    >>> is_document("WMS", "GetCapabilities"), is_document("WMS", "GetMap"), is_document("MINE", "GetStyles")
-    (True, False, False)
-    """
-    return operation.lower() in _DOCUMENTS and service.lower() in _SERVICES
-
-
-def is_document_path(path: str) -> bool:
-    """The same for a path of OGC API Features: all but the features themselves.
-
-    >>> is_document_path("/wfs3/collections.json"), is_document_path("/wfs3/collections/places/items")
-    (True, False)
-    """
-    return "/items" not in path
 
 
 def fields_of(query: str) -> dict[str, str]:

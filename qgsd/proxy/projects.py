@@ -9,7 +9,7 @@ they have in memory. Pure, as the scheduler that uses it.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from math import log
@@ -128,6 +128,8 @@ class Projects:
         self.totals = Totals()
         self._projects: OrderedDict[str, Project] = OrderedDict()
         self._open: dict[bytes, OrderedDict[str, float]] = {}
+        self._touched: set[str] = set()
+        self._purged: set[str] = set()
 
     def get(self, key: str) -> Project | None:
         return self._projects.get(key)
@@ -161,6 +163,23 @@ class Projects:
         project = self._projects.get(key)
         if project is not None and not project.in_use:
             del self._projects[key]
+            self.touch(key)
+
+    # Who keeps answers wants to know.
+
+    def touch(self, key: str) -> None:
+        """The project's generation, or who has it open, may have changed."""
+        self._touched.add(key)
+
+    def purge(self, keys: Iterable[str]) -> None:
+        """Answers from before must not be used any more, though the projects are the same."""
+        self._purged.update(keys)
+
+    def take_touched(self) -> tuple[set[str], set[str]]:
+        """Those that have been touched, and purged, since this was asked last."""
+        taken = self._touched, self._purged
+        self._touched, self._purged = set(), set()
+        return taken
 
     # What workers have open.
 
@@ -181,6 +200,7 @@ class Projects:
 
     def opened(self, worker: bytes, project: Project, generation: int, now: float) -> None:
         project.copies.setdefault(worker, set()).add(generation)
+        self.touch(project.key)
         self.used(worker, project, now)
 
     def used(self, worker: bytes, project: Project, now: float) -> None:
@@ -195,6 +215,7 @@ class Projects:
         project = self._projects.get(key)
         if project is None or worker not in project.copies:
             return
+        self.touch(key)
         if generation:
             project.copies[worker].discard(generation)
         if not generation or not project.copies[worker]:
@@ -206,6 +227,7 @@ class Projects:
         had_open = list(self._open.pop(worker, {}).items())
         for key, _ in had_open:
             self._projects[key].copies.pop(worker, None)
+            self.touch(key)
         return had_open
 
     # What they cost.

@@ -122,6 +122,7 @@ class Reloads:
         """Nobody has it open: the next request loads what is there."""
         project = transaction.project
         project.generation, project.version = transaction.target, ""
+        self._projects.touch(project.key)
         project.error, project.kept_old = "", False
         return self._end(transaction, "unchanged", "", now)
 
@@ -243,6 +244,7 @@ class Reloads:
     def _commit(self, transaction: Transaction, now: float, *, gone: bool = False) -> list[Decision]:
         project = transaction.project
         project.generation = transaction.target
+        self._projects.touch(project.key)
         project.version = "" if gone else transaction.version
         project.error, project.kept_old, project.status = "", False, "ok"
         message = f"{project.key} is gone" if gone else f"{project.key} has a new version"

@@ -313,6 +313,7 @@ class Scheduler:
         if not project.holders(project.generation) and key not in self.keeper.reloads:
             # Nobody has the old one any more: what is there is what is served.
             project.generation, project.version = project.generation + 1, ""
+            self._projects.touch(project.key)
         job = self._backlog.get(id)
         if job is not None and job.worker == worker:
             job.attempt -= 1

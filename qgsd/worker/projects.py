@@ -118,6 +118,11 @@ class Projects:
             self._forget(copy.source.uri)
         return copy.project
 
+    def version(self, key: str, generation: int) -> str:
+        """Of the content that is open as this generation; empty if it is not."""
+        copy = self._open.get(key, {}).get(generation)
+        return copy.version if copy else ""
+
     def load(self, key: str, generation: int, version: str = "", unless: str | None = None) -> ProjectLoaded:
         """Open what is there now as this generation; the content must be of `version`, if given.
 

@@ -28,6 +28,7 @@ from qgis.server import QgsServer, QgsServerApi, QgsServiceRegistry
 
 from qgsd.config import Settings, public
 from qgsd.worker import service_urls
+from qgsd.worker.dependence import Dependence
 from qgsd.worker.filters import FeatureLimit
 from qgsd.worker.repeats import Repeats
 from qgsd.worker.stores.base import without_passwords
@@ -59,6 +60,7 @@ class QgisServer:
     limit: FeatureLimit | None = None
     landing_page: str = ""
     service_urls: service_urls.Pairs = field(default_factory=list)
+    dependence: Dependence = field(default_factory=lambda: Dependence({}))
 
     @property
     def version(self) -> str:
@@ -83,7 +85,11 @@ def start(settings: Settings) -> QgisServer:
     application = QgsApplication([], False)
     # Where it starts QGIS takes the first project file for the one of all requests that name none.
     with contextlib.chdir(tempfile.gettempdir()):
-        qgis = QgisServer(application, QgsServer(), service_urls=urls)
+        dependence = Dependence(settings.answer_plugins)
+        qgis = QgisServer(application, QgsServer(), service_urls=urls, dependence=dependence)
+    interface = qgis.server.serverInterface()
+    assert interface is not None
+    qgis.dependence.watch(interface)
     _log_qgis_messages(qgis_info=settings.logging.qgis_info)
     _watch_registered_apis(qgis.plugin_apis)
     if settings.api_enabled.get(public.LANDING_PAGE):
@@ -93,12 +99,11 @@ def start(settings: Settings) -> QgisServer:
     for folder in _plugin_folders(settings.server.pluginpath):
         _load_plugin(qgis, folder)
     if settings.server.getfeaturelimit >= 0:
-        interface = qgis.server.serverInterface()
-        assert interface is not None
         # Else Python would collect the two, which hold each other.
         qgis.limit = FeatureLimit(interface, settings.server.getfeaturelimit)
         # Behind all plugins, which may change requests too.
-        interface.registerFilter(qgis.limit, _LAST)
+        with qgis.dependence.loading("getfeaturelimit of qgsd", "nothing"):
+            interface.registerFilter(qgis.limit, _LAST)
     _close_credentials()
     return qgis
 
@@ -178,9 +183,11 @@ def _load_plugin(qgis: QgisServer, folder: Path) -> None:
     # As QGIS's own start leaves it: plugins ask qgis.utils for their version.
     utils.available_plugins.append(name)
     utils.plugins_metadata_parser[name] = metadata
+    declared = metadata.get("general", "answersDependOn", fallback="")
     try:
-        __import__(name)
-        utils.server_plugins[name] = sys.modules[name].serverClassFactory(utils.serverIface)
+        with qgis.dependence.loading(name, declared):
+            __import__(name)
+            utils.server_plugins[name] = sys.modules[name].serverClassFactory(utils.serverIface)
         utils.server_active_plugins.append(name)
     except Exception as error:
         logger.error("the plugin %s does not load: %s\n%s", name, error, traceback.format_exc())

@@ -83,6 +83,8 @@ class Worker:
                 os.getpid(),
                 begin.reserve,
                 self.projects.overview(),
+                self.qgis.dependence.code,
+                self.qgis.dependence.depends(),
             )
         )
         self.poller = zmq.Poller()
@@ -298,7 +300,8 @@ class Worker:
                 raise LocationError(404, "not_found", "there is nothing at this address")
             # Only an OGC API of a plugin may be asked without a project.
             project, load = self._project(assignment, request.project) if request.project else (None, 0.0)
-            answer = _Answer(self, request.id, assignment.queued, load)
+            made_of = assignment.generation, self.projects.version(request.project, assignment.generation)
+            answer = _Answer(self, request.id, assignment.queued, load, made_of)
             with debugging(request):
                 self._run_qgis(request, body, project, answer)
         except WrongVersion as wrong:
@@ -367,11 +370,13 @@ class Worker:
 class _Answer:
     """The messages that make up one answer, with the time it took."""
 
-    def __init__(self, worker: Worker, id: str, queued: float, load: float) -> None:
+    def __init__(self, worker: Worker, id: str, queued: float, load: float, made_of: tuple[int, str]) -> None:
         self.worker = worker
         self.id = id
         self.queued = queued
         self.load = load
+        # Generation and version of the project.
+        self.made_of = made_of
         self.started = time.monotonic()
         self.opened = False
 
@@ -384,7 +389,10 @@ class _Answer:
             self.worker.leave_when_worn()
         if not self.opened:
             self.opened = True
-            answer = messages.Answer(self.id, status, headers, self._timing(), self.worker.label, last)
+            code = self.worker.qgis.dependence.code
+            answer = messages.Answer(
+                self.id, status, headers, self._timing(), self.worker.label, last, code, *self.made_of
+            )
             connection.send(answer, data)
         elif last:
             connection.send(messages.End(self.id, self._timing(), True), data)

@@ -51,6 +51,11 @@ class Template:
         child.channel.send(messages.PluginsFound(_plugins(self.qgis)))
         for scheme, reason in stores.load_stores()[1].items():
             child.happened("store.broken", f"projects of the scheme {scheme}: cannot be served: {reason}")
+        if undeclared := self.qgis.dependence.undeclared():
+            names = ", ".join(undeclared)
+            logger.info(
+                "no answers are kept: %s do not tell what theirs depend on ([answers.plugins])", names
+            )
         # What exists now is never collected in a worker: a collection would write to, and so copy, its pages.
         gc.collect()
         gc.freeze()

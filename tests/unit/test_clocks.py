@@ -15,6 +15,7 @@ DATING = {
     # The charts' axis of time.
     "admin/exposition.py",
     "proxy/http/handlers.py",
+    "proxy/http/hot.py",
     "proxy/http/patience.py",
     # How old a file is, by its own date.
     "worker/stores/files.py",

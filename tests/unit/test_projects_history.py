@@ -34,12 +34,28 @@ from qgsd.proxy.decisions import (
     Release,
 )
 from qgsd.proxy.scheduler import Scheduler
+from qgsd.proxy.served import Changes, Served
 
 KEYS = ("a", "b", "c")
 LIMITS = Limits(max_queue=1000, queue_timeout=1e6, worker_grace=1e6, breaker_timeouts=0, cache_size=2)
 BROKEN = "broken"
 
 Task = Dispatch | Load | Close
+
+
+@dataclasses.dataclass
+class Listener:
+    """An http child: what it has heard of the projects, up to which serial."""
+
+    serial: int = 0
+    projects: Changes = dataclasses.field(default_factory=dict)
+
+    def hear(self, serial: int, changes: Changes) -> None:
+        self.serial = serial
+        self.projects |= changes
+
+    def stamp(self, key: str, serial: int) -> int:
+        return self.projects.get(key, (0, 0, ""))[1] if serial == self.serial else 0
 
 
 @dataclasses.dataclass
@@ -67,10 +83,18 @@ class ProjectsHistory(RuleBasedStateMachine):
         self.arrived: dict[str, tuple[str, int]] = {}
         self.due: dict[int, set[str]] = {}
         self.held: set[str] = set()
+        # Http children keep answers by project and stamp: one hears all at once, one hears late.
+        self.served = Served(1)
+        self.prompt, self.late = Listener(1), Listener(1)
+        self.unheard: list[tuple[int, Changes]] = []
+        self.kept: dict[tuple[str, int], str] = {}
 
     # What the scheduler decides is done to the workers.
 
     def take(self, decisions: list[Decision]) -> None:
+        if changes := self.served.changes(self.scheduler.keeper.projects):
+            self.prompt.hear(self.served.serial, changes)
+            self.unheard.append((self.served.serial, changes))
         for decision in decisions:
             match decision:
                 case Dispatch() | Load() as task:
@@ -145,9 +169,29 @@ class ProjectsHistory(RuleBasedStateMachine):
         if version is not None:
             worker.copies.move_to_end(key)
             assert self.age[version] >= floor, "an older version than one that was in service on arrival"
+            self.keep(key, task.generation, version)
         self.take(self.scheduler.finished(name, task.id, self.now))
 
+    def keep(self, key: str, generation: int, version: str) -> None:
+        """An http child keeps the answer, if it is of what is served."""
+        known, stamp, served = self.prompt.projects.get(key, (0, 0, ""))
+        if stamp and (known, served) == (generation, version):
+            assert self.kept.setdefault((key, stamp), version) == version, "two versions under one stamp"
+
+    def answer_from_what_is_kept(self, key: str, floor: int) -> None:
+        for listener in (self.prompt, self.late):
+            stamp = listener.stamp(key, self.served.serial)
+            version = self.kept.get((key, stamp)) if stamp else None
+            if version is not None:
+                assert self.age[version] >= floor, "an older version than the one in service"
+                assert key not in self.held
+
     # What happens.
+
+    @precondition(lambda self: self.unheard)
+    @rule()
+    def hear(self) -> None:
+        self.late.hear(*self.unheard.pop(0))
 
     @rule(key=st.sampled_from(KEYS))
     def ask(self, key: str) -> None:
@@ -156,6 +200,7 @@ class ProjectsHistory(RuleBasedStateMachine):
         project = self.scheduler.keeper.projects.get(key)
         floor = self.age.get(project.version, 0) if project else 0
         self.arrived[id] = (key, floor)
+        self.answer_from_what_is_kept(key, floor)
         self.take(self.scheduler.arrived(Arrival(id, b"http", key, True, 1e6, fingerprint=id), self.now))
 
     @precondition(lambda self: any(worker.inbox for worker in self.workers.values()))
@@ -175,7 +220,10 @@ class ProjectsHistory(RuleBasedStateMachine):
     def notice(self, key: str) -> None:
         self.take(self.scheduler.changed(key, self.disk[key] or "", self.now))
 
-    @rule(verb=st.sampled_from(["reload", "load", "evict", "hold", "release"]), key=st.sampled_from(KEYS))
+    @rule(
+        verb=st.sampled_from(["reload", "load", "evict", "hold", "release", "purge"]),
+        key=st.sampled_from(KEYS),
+    )
     def order(self, verb: str, key: str) -> None:
         self.tickets += 1
         if verb == "release":
@@ -185,6 +233,9 @@ class ProjectsHistory(RuleBasedStateMachine):
             self.held.add(key)
         self.due[self.tickets] = set(keys)
         self.take(decisions)
+        if verb in ("purge", "evict", "hold"):
+            for listener in (self.prompt, self.late):
+                assert (key, listener.stamp(key, self.served.serial)) not in self.kept, "it is still in use"
 
     @rule()
     def reload_all(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
+from qgsd.control.commands.answers import Purge
 from qgsd.control.commands.base import Command
 from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Set, Stop
 from qgsd.control.commands.look import Config, Events, Ping, Plugins, Ps, StatusCommand, Version
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Command[Any]] = {
         Pin(),
         HoldCommand(),
         Release(),
+        Purge(),
         Restart(),
         Stop(),
         Kill(),

@@ -7,11 +7,14 @@ Brotli is both quicker and better than gzip there, so it is preferred where a cl
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import Protocol
 
 import brotli
 
+# Less is compressed sooner than handed to a thread.
+_AT_ONCE = 8192
 # Below that the headers would eat up the gain.
 WORTHWHILE = 1024
 _GZIP_LEVEL = 4
@@ -96,3 +99,10 @@ def encode(body: bytes, coding: str) -> bytes:
     if coding == "br":
         return bytes(brotli.compress(body, quality=_BROTLI_QUALITY))
     return zlib.compress(body, _GZIP_LEVEL, 16 + zlib.MAX_WBITS)
+
+
+async def compressed(body: bytes, how: str) -> bytes:
+    """The same without holding up the loop."""
+    if len(body) <= _AT_ONCE:
+        return encode(body, how)
+    return await asyncio.to_thread(encode, body, how)

@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tornado.httputil import HTTPConnection
 
+from qgsd import keeping
 from qgsd.config import Settings
 from qgsd.extensions import store_schemes
 from qgsd.location import Rules
 from qgsd.proxy.catalog import Catalog
+from qgsd.proxy.http.store import Store
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.roots import as_map
 from qgsd.scoreboard import Row
+
+if TYPE_CHECKING:
+    from qgsd.proxy.http.access_log import AccessLog
+    from qgsd.proxy.http.hot import HotAnswers
 
 
 @dataclass
@@ -29,12 +37,17 @@ class HttpContext:
     upstream: Upstream
     row: Row
     catalog: Catalog
+    store: Store
+    access_log: AccessLog | None = None
     token: str = ""
     draining: bool = False
     absent: dict[str, float] = field(default_factory=dict)
     busy: set[HTTPConnection | None] = field(default_factory=set)
     rules: Rules = field(init=False)
     default_map: str = field(init=False)
+    keeping: keeping.Rules = field(init=False)
+    hot: HotAnswers | None = None
+    count_hit: Callable[[tuple[str, str, str], int, float], None] | None = None
 
     def __post_init__(self) -> None:
         self.configure(self.settings)
@@ -43,3 +56,7 @@ class HttpContext:
         self.settings = settings
         self.rules = Rules.of(settings, store_schemes())
         self.default_map = as_map(settings.cache.default_project, settings.cache.rootdir)
+        self.keeping = keeping.Rules(settings.answers.documents, settings.answer_rules)
+        self.store.resize(settings.answers.memory)
+        if self.hot is not None:
+            self.hot.forget()

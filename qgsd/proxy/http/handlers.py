@@ -77,11 +77,15 @@ class ServiceHandler(RequestHandler):
         given = self.request.headers.get("X-Request-Id", "")
         return given if _REQUEST_ID.fullmatch(given) else new_request_id()
 
-    def set_timing(self, timing: Timing) -> None:
-        """Say where the time went, in milliseconds (W3C Server-Timing)."""
+    def set_timing(self, timing: Timing, cache: str = "") -> None:
+        """Say where the time went, in milliseconds (W3C Server-Timing).
+
+        `cache`: whether it was a hit or a miss, where the answer might have been kept.
+        """
         entries = (("queue", timing.queue), ("load", timing.load), ("render", timing.render))
         told = ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in entries)
-        self.set_header("Server-Timing", told + (", shared;dur=0" if timing.shared else ""))
+        told += ", shared;dur=0" if timing.shared else ""
+        self.set_header("Server-Timing", told + (f", cache;desc={cache}" if cache else ""))
 
     def compute_etag(self) -> None:
         """None: what QGIS answers goes out as it is."""

@@ -21,7 +21,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import ssl_wrap_socket
 
 from qgsd import descriptors
-from qgsd.proxy.http.stream import ClientStream, Patience, SecureClientStream
+from qgsd.proxy.http.stream import ClientStream, Direct, Patience, SecureClientStream
 
 logger = logging.getLogger("qgsd.http")
 
@@ -39,9 +39,10 @@ def _room() -> int:
 class ServicePort(HTTPServer):
     """Tornado's server that also knows its connections, to close the idle ones when it leaves."""
 
-    def initialize(self, *args: Any, patience: Patience, **kwargs: Any) -> None:  # type: ignore[override]
+    def initialize(self, *args: Any, patience: Patience, direct: Direct, **kwargs: Any) -> None:  # type: ignore[override]
         super().initialize(*args, **kwargs)
         self._patience = patience
+        self._direct = direct
         # Our streams keep time themselves, and say why they close.
         self.conn_params.header_timeout = None
         self.open: set[HTTP1ServerConnection] = set()
@@ -114,7 +115,10 @@ class ServicePort(HTTPServer):
             logger.debug("%s: %s", address, gone)
             connection.close()
             return
-        cast(ClientStream, stream).patience = self._patience
+        ours = cast(ClientStream, stream)
+        ours.patience, ours.direct = self._patience, self._direct
+        # As tornado has it, which knows no address of Unix sockets.
+        ours.client = address[0] if isinstance(address, tuple) else "0.0.0.0"
         self.handle_stream(stream, address)
 
     def start_request(

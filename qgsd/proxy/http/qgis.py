@@ -6,9 +6,11 @@ from __future__ import annotations
 import hashlib
 import time
 
+from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
 from qgsd import messages, nesting
+from qgsd.keeping import Kind, kind_of, kind_of_path
 from qgsd.location import LocationError
 from qgsd.proxy import ows
 from qgsd.proxy.http import apis
@@ -17,8 +19,11 @@ from qgsd.proxy.http.answer import AnswerWriter
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.flight import flight
 from qgsd.proxy.http.handlers import ServiceHandler
+from qgsd.proxy.http.kept import Shelf
 from qgsd.proxy.http.spool import Bounds
+from qgsd.proxy.http.store import Kept
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
+from qgsd.proxy.http.whole import send_whole
 
 # Paths at which there is nothing: for how many seconds that is remembered, and of how many.
 _ABSENT = 10.0
@@ -36,8 +41,13 @@ class QgisHandler(ServiceHandler):
 
     async def _serve(self, *_: str) -> None:
         try:
-            exchange, document = self._submit()
-            await AnswerWriter(self, exchange, document=document).relay()
+            request, body, kind = self._read_request()
+            shelf = Shelf(self.context, request, kind)
+            kept = await shelf.look()
+            if kept is not None:
+                await self._give(kept, shelf)
+            else:
+                await AnswerWriter(self, self._submit(request, body), shelf).relay()
         except HttpError as error:
             self.refuse(error)
         except (StreamClosedError, ExchangeClosed):
@@ -45,8 +55,32 @@ class QgisHandler(ServiceHandler):
 
     get = head = post = put = patch = delete = _serve
 
-    def _submit(self) -> tuple[Exchange, bool]:
-        """The request on its way, and whether it is for a document."""
+    async def _give(self, kept: Kept, shelf: Shelf) -> None:
+        """Answer from what is kept, without a worker."""
+        self.details.update(cached=True)
+        self.take_headers(kept.headers)
+        self.set_header("Etag", kept.etag)
+        self.set_timing(messages.Timing(), cache="hit")
+        self.context.row.cache_hits += 1
+        before = kept.size
+        await send_whole(self, kept.body, tagged=True, encoded=kept.encoded)
+        if kept.size != before:
+            self.context.store.weigh(shelf.key, kept)
+        if self.context.hot is not None:
+            self.context.hot.remember(self, kept, shelf.key, self.details["project"], shelf.stamp)
+
+    def take_headers(self, headers: messages.Headers) -> None:
+        """These, in the place of those of the same name."""
+        told = HTTPHeaders()
+        for name, value in headers:
+            told.add(name, value)
+        for name in told:
+            self.clear_header(name)
+        for name, value in told.get_all():
+            self.add_header(name, value)
+
+    def _read_request(self) -> tuple[messages.Request, bytes, Kind]:
+        """The request for a worker, its body, and the kind of answer, where that may be kept."""
         body = self.take_body()
         method = self.request.method or "GET"
         wanted = self._read(method, body)
@@ -75,13 +109,17 @@ class QgisHandler(ServiceHandler):
             flight=flight(project, url, headers) if shareable and method in ("GET", "HEAD") else "",
             debug=debug,
         )
+        keepable = method in ("GET", "HEAD") and bool(project) and not (body or debug)
+        return request, body, self._kind(wanted) if keepable else ""
+
+    def _submit(self, request: messages.Request, body: bytes) -> Exchange:
         limits = self.settings_now.server
         bounds = Bounds(limits.spool_memory, limits.spool_file)
         self.exchange = self.context.upstream.submit(request, body, bounds)
-        return self.exchange, method in ("GET", "HEAD") and self._is_document(wanted)
+        return self.exchange
 
-    def _is_document(self, wanted: ows.OwsRequest) -> bool:
-        return ows.is_document(wanted.service, wanted.operation)
+    def _kind(self, wanted: ows.OwsRequest) -> Kind:
+        return kind_of(wanted.service, wanted.operation)
 
     def _project(self, wanted: ows.OwsRequest) -> str:
         named = self._map(wanted)
@@ -177,8 +215,8 @@ class OgcApiHandler(QgisHandler):
             raise HttpError(400, "malformed", str(malformed)) from malformed
         return ows.OwsRequest(fields.get("MAP", ""), self.service, method, method in ("GET", "HEAD"))
 
-    def _is_document(self, wanted: ows.OwsRequest) -> bool:
-        return ows.is_document_path(self.request.path)
+    def _kind(self, wanted: ows.OwsRequest) -> Kind:
+        return kind_of_path(self.request.path)
 
 
 class OtherPathHandler(OgcApiHandler):
@@ -190,17 +228,17 @@ class OtherPathHandler(OgcApiHandler):
 
     service = messages.PLUGIN_API
 
-    def _submit(self) -> tuple[Exchange, bool]:
+    def _read_request(self) -> tuple[messages.Request, bytes, Kind]:
         until = self.context.absent.get(self.request.path, 0.0)
         closed = not apis.is_open(self.settings_now, self.request.path)
         if closed or time.monotonic() < until:
             self.take_body()
             raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")
-        return super()._submit()
+        return super()._read_request()
 
-    def _is_document(self, wanted: ows.OwsRequest) -> bool:
+    def _kind(self, wanted: ows.OwsRequest) -> Kind:
         # Whatever it is, it is a plugin's.
-        return False
+        return ""
 
     def _project(self, wanted: ows.OwsRequest) -> str:
         return super()._project(wanted) if self._map(wanted) else ""

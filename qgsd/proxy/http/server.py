@@ -19,11 +19,13 @@ from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.access_log import open_access_log
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
+from qgsd.proxy.http.hot import HotAnswers
 from qgsd.proxy.http.landing import landing_routes
 from qgsd.proxy.http.patience import ClientPatience
 from qgsd.proxy.http.port import ServicePort
 from qgsd.proxy.http.qgis import OgcApiHandler, OtherPathHandler, OwsHandler
 from qgsd.proxy.http.status import StatusHandler
+from qgsd.proxy.http.store import Store
 from qgsd.proxy.http.tally import open_tally
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
@@ -56,15 +58,25 @@ class HttpChild:
     def __init__(self, child: Child) -> None:
         self.child = child
         settings = child.settings
-        upstream = Upstream(zmq.Context(), child.begin.front)
+        upstream = Upstream(zmq.Context(), child.begin.front, child.board)
+        answers = settings.answers
         self.context = HttpContext(
-            settings, upstream, child.row, Catalog(*settings.cache.rootdir), child.begin.token
+            settings,
+            upstream,
+            child.row,
+            Catalog(*settings.cache.rootdir),
+            Store(answers.memory, child.begin.answers, answers.disk),
+            open_access_log(settings),
+            child.begin.token,
         )
+        hot = self.context.hot = HotAnswers(self.context)
+        if child.begin.slot == 0:
+            upstream.on_replaced = self._free
         application = Application(
             routes(self.context),
             default_handler_class=OtherPathHandler,
             default_handler_args={"context": self.context},
-            log_function=open_access_log(settings),
+            log_function=self.context.access_log,
         )
         if count := open_tally(child.begin.metrics, self.context):
             log = application.settings["log_function"]
@@ -74,6 +86,7 @@ class HttpChild:
             ssl_options=server_context(settings.server),
             xheaders=settings.server.http_proxy,
             patience=ClientPatience(self.context),
+            direct=hot.answer,
             max_header_size=_PARSER_HEADERS,
             max_body_size=_PARSER_BODY,
         )
@@ -90,6 +103,8 @@ class HttpChild:
         await self.over.wait()
         beating.cancel()
         self.context.upstream.close()
+        if self.context.access_log is not None:
+            self.context.access_log.flush()
 
     async def _beat(self) -> None:
         while True:
@@ -97,6 +112,10 @@ class HttpChild:
                 self.child.row.state = State.BUSY if self.context.busy else State.IDLE
             self.child.beat()
             await asyncio.sleep(_BEAT)
+
+    def _free(self, projects: list[str]) -> None:
+        """Answers from before these projects changed are of no use any more."""
+        self._freeing = asyncio.create_task(self.context.store.drop(projects))
 
     def _obey(self) -> None:
         try:

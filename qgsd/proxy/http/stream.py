@@ -8,7 +8,7 @@ silent between two requests is not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tornado.iostream import IOStream, SSLIOStream
@@ -28,10 +28,20 @@ class Patience(Protocol):
         ...
 
 
+Direct = Callable[[bytes, str], bytes | None]
+
+
 class _Timed(IOStream):
-    """What is added to tornado's streams. `patience` is set once, before the first read."""
+    """What is added to tornado's streams.
+
+    Set once, before the first read: `patience`, the `client`'s address, and `direct`, which answers a request
+    by its head or leaves it. `head` is that of the request in hand.
+    """
 
     patience: Patience
+    client: str
+    direct: Direct
+    head = b""
     _waiting_since = 0.0
     _first_byte = 0.0
     _timer: asyncio.TimerHandle | None = None
@@ -43,7 +53,25 @@ class _Timed(IOStream):
         self._first_byte = now if self._read_buffer_size else 0.0
         if self._timer is None:
             self._look_again()
-        return super().read_until_regex(regex, max_bytes)
+        return self._next_head(regex, max_bytes)
+
+    async def _next_head(self, regex: bytes, max_bytes: int | None) -> bytes:
+        """The head of the next request that somebody else than `direct` has to answer."""
+        while True:
+            head = await super().read_until_regex(regex, max_bytes)
+            answer = self.direct(head, self.client)
+            if answer is None:
+                self.head = head
+                return head
+            written = self.write(answer)
+            if self.writing():
+                # Who does not take answers gets no more of them.
+                await written
+            elif self._read_buffer_size:
+                # It sends requests without waiting for answers: others have their turn in between.
+                await asyncio.sleep(0)
+            self._waiting_since = asyncio.get_running_loop().time()
+            self._first_byte = self._waiting_since if self._read_buffer_size else 0.0
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         count = super().read_from_fd(buf)

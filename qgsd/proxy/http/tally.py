@@ -73,6 +73,14 @@ class Tally:
                 histogram.observe(spent)
                 project.inc(spent)
 
+    def count_hit(self, asked: tuple[str, str, str], status: int, seconds: float) -> None:
+        """Count an answer from what is kept that no handler has seen; `asked`: project, service, operation."""
+        most = self._context.settings.management.metric_projects
+        labels = self._book.of(*asked, status, answered=True, most=most)
+        requests, taken = self._counted.get(labels) or self._begin_count(labels)
+        requests.inc()
+        taken.observe(seconds)
+
     def _begin_count(self, labels: Labels) -> tuple[Any, Any]:
         seconds = self._seconds.labels(labels.service, labels.request)
         self._counted[labels] = found = (self._requests.labels(*labels), seconds)
@@ -94,7 +102,9 @@ def open_tally(folder: str, context: HttpContext) -> Count | None:
     if not folder:
         return None
     try:
-        return Tally(Path(folder), context).count
+        tally = Tally(Path(folder), context)
+        context.count_hit = tally.count_hit
+        return tally.count
     except OSError as error:
         logger.warning("requests are not counted for the metrics: %s", error)
         return None

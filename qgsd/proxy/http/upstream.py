@@ -14,14 +14,17 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 import zmq
 from tornado.ioloop import IOLoop
 
 from qgsd import messages
+from qgsd.proxy.http.current import Current
 from qgsd.proxy.http.spool import Bounds, Spool
 from qgsd.proxy.http.wire import Wire
+from qgsd.scoreboard import Scoreboard
 
 logger = logging.getLogger("qgsd.http")
 
@@ -50,6 +53,8 @@ class Exchange:
         self._messages: deque[Message] = deque()
         self._data = Spool(bounds)
         self.held = False
+        # What was known of projects over the connection that it was sent by.
+        self.current: Current | None = None
         self._arrived = asyncio.Event()
         self._closed = False
 
@@ -103,6 +108,7 @@ class _Link:
         self.upstream = upstream
         self.exchanges: dict[str, Exchange] = {}
         self.retired = False
+        self.current = Current(upstream.board)
         socket = upstream.context.socket(zmq.DEALER)
         socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.RCVHWM, 0)
@@ -120,6 +126,7 @@ class _Link:
     def submit(self, exchange: Exchange) -> None:
         self.exchanges[exchange.request.id] = exchange
         exchange.sends += 1
+        exchange.current = self.current
         self.wire.send([exchange.header(), exchange.body])
 
     def cancel(self, id: str) -> None:
@@ -162,6 +169,9 @@ class _Link:
         match message:
             case messages.Moving():
                 self.upstream.move(self)
+            case messages.Serving():
+                if replaced := self.current.heard(message):
+                    self.upstream.on_replaced(replaced)
             case messages.Workforce(workers):
                 self.upstream.workers = workers
             case messages.HandBack(id):
@@ -194,8 +204,10 @@ class _Link:
 class Upstream:
     """All exchanges of an http child with the dispatcher."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, board: Scoreboard) -> None:
         self.context = context
+        self.board = board
+        self.on_replaced: Callable[[list[str]], None] = lambda projects: None
         self.address = address
         self.links: set[_Link] = set()
         # What the dispatcher last said; it stays while one dispatcher replaces another.
@@ -233,6 +245,11 @@ class Upstream:
             link.exchanges.clear()
             link.retire()
         self.context.destroy(linger=1000)
+
+    @property
+    def current(self) -> Current:
+        """What is known of the projects now."""
+        return self._current.current
 
     @property
     def busy(self) -> int:

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Sending a body that is there as a whole: tag and 304, ranges, compression, length."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from tornado.httputil import HTTPHeaders
+
+from qgsd.proxy.http import coding, conditions
+from qgsd.proxy.http.coding import compressed
+
+if TYPE_CHECKING:
+    from qgsd.proxy.http.qgis import QgisHandler
+
+BODILESS = (204, 304)
+
+Encoded = Callable[[str], Awaitable[bytes]]
+
+
+async def send_whole(
+    handler: QgisHandler, body: bytes, *, tagged: bool, encoded: Encoded | None = None
+) -> None:
+    """Status and headers are set already. `tagged`: it would be the same another time.
+
+    `encoded(coding)` gives the body in a coding, where it may be had already.
+    """
+    status = handler.get_status()
+    headers = handler._headers
+    if status in BODILESS:
+        await handler.finish()
+        return
+    tagged = tagged and status == 200
+    if tagged and "Etag" not in headers:
+        headers["Etag"] = conditions.etag_of(body)
+    how = choose_coding(handler, len(body), whole_only="Range" in handler.request.headers and tagged)
+    if how:
+        note_coding(headers, how, bytewise=tagged)
+    if status == 200 and _client_has_it(handler):
+        handler.set_status(304)
+        handler.clear_header("Content-Length")
+        await handler.finish()
+        return
+    if how:
+        body = await (encoded(how) if encoded else compressed(body, how))
+    if tagged:
+        body = _part_of(handler, body)
+    if handler.request.method == "HEAD":
+        headers["Content-Length"] = str(len(body))
+        await handler.finish()
+    else:
+        await handler.finish(body)
+
+
+def _client_has_it(handler: QgisHandler) -> bool:
+    etag = handler._headers.get("Etag", "")
+    asked = handler.request.headers.get("If-None-Match", "")
+    reads = handler.request.method in ("GET", "HEAD")
+    return bool(etag and asked and reads and conditions.matches(asked, etag))
+
+
+def _part_of(handler: QgisHandler, body: bytes) -> bytes:
+    """The bytes that were asked for."""
+    asked, headers = handler.request.headers, handler._headers
+    headers["Accept-Ranges"] = "bytes"
+    if "Range" not in asked:
+        return body
+    try:
+        span = conditions.span_of(asked["Range"], asked.get("If-Range", ""), len(body), headers["Etag"])
+    except conditions.Unsatisfiable:
+        handler.set_status(416)
+        headers["Content-Range"] = f"bytes */{len(body)}"
+        return b""
+    if span is None:
+        return body
+    handler.set_status(206)
+    headers["Content-Range"] = span.header(len(body))
+    return body[span.start : span.end]
+
+
+# Compression.
+
+
+def choose_coding(handler: QgisHandler, length: int | None, *, whole_only: bool = False) -> str:
+    """The coding for a body of this length, None for one that is not known yet.
+
+    `whole_only`: none, though it would do: parts are asked for.
+    """
+    headers = handler._headers
+    fit = (
+        handler.settings_now.server.compression
+        and handler.get_status() not in (*BODILESS, 206)
+        and (length is None or length >= coding.WORTHWHILE)
+        and "Content-Encoding" not in headers
+        and "no-transform" not in headers.get("Cache-Control", "")
+        and coding.is_textlike(headers.get("Content-Type", ""))
+    )
+    if not fit:
+        return ""
+    _vary(headers, "Accept-Encoding")
+    return "" if whole_only else coding.accepted(handler.request.headers.get("Accept-Encoding", ""))
+
+
+def note_coding(headers: HTTPHeaders, how: str, *, bytewise: bool) -> None:
+    """`bytewise`: the same bytes come another time, so the tag may say so."""
+    headers["Content-Encoding"] = how
+    for name in ("Content-Length", "Content-Md5", "Digest"):
+        if name in headers:
+            del headers[name]
+    if etag := headers.get("Etag"):
+        headers["Etag"] = conditions.with_coding(etag, how) if bytewise else conditions.weakened(etag)
+
+
+def _vary(headers: HTTPHeaders, name: str) -> None:
+    told = headers.get("Vary", "")
+    if told != "*" and name.lower() not in (part.strip().lower() for part in told.split(",")):
+        headers["Vary"] = f"{told}, {name}" if told else name
