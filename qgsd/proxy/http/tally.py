@@ -74,7 +74,7 @@ class Tally:
                 project.inc(spent)
 
     def count_hit(self, asked: tuple[str, str, str], status: int, seconds: float) -> None:
-        """Count an answer from what is kept that no handler has seen; `asked`: project, service, operation."""
+        """Count an answer that no handler has seen; `asked`: project, service, operation."""
         most = self._context.settings.management.metric_projects
         labels = self._book.of(*asked, status, answered=True, most=most)
         requests, taken = self._counted.get(labels) or self._begin_count(labels)
