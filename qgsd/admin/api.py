@@ -21,8 +21,8 @@ LOOKING = (
     "version",
 )  # fmt: skip
 CHANGING = (
-    "scale", "reload", "load", "evict", "pin", "hold", "release", "purge", "restart", "stop", "kill", "quarantine",
-    "set", "log-level",
+    "scale", "reload", "load", "evict", "pin", "hold", "release", "purge", "restart", "stop", "kill",
+    "quarantine", "set", "log-level",
 )  # fmt: skip
 
 
