@@ -40,7 +40,7 @@ def sparkline(values: list[float]) -> str:
     """One character a value, the tallest for the largest.
 
     >>> sparkline([0, 1, 2, 4])
-    '▁▂▄█'
+    '▁▃▅█'
     """
     most = max(values, default=0.0)
     if most <= 0:
