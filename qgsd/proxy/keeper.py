@@ -160,7 +160,10 @@ class Keeper:
     def changed(self, key: str, version: str, now: float) -> list[Decision]:
         """A worker has seen that the project has another content now; empty when it is gone."""
         project = self.projects.get(key)
-        if project is None or key in self.reloads or project.held:
+        if project is None or project.held:
+            return []
+        if key in self.reloads:
+            self.reloads.noticed(key, version)
             return []
         known_broken = bool(project.error and version) and version == project.broken_version
         unchanged = version == project.version and not project.kept_old

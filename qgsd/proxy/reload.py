@@ -55,6 +55,8 @@ class Transaction:
     noticed: bool = False
     behind: set[bytes] = field(default_factory=set)
     losses: int = 0
+    # The version that somebody has seen meanwhile, for nobody tells of a version twice.
+    seen: str | None = None
 
     @property
     def target(self) -> int:
@@ -92,6 +94,10 @@ class Reloads:
         transaction.tickets = [] if ticket is None else [ticket]
         project.changing = True
         return self._call_up(transaction, now)
+
+    def noticed(self, key: str, version: str) -> None:
+        """Somebody has seen this version while a transaction is under way, which may have looked before."""
+        self._active[key].seen = version
 
     @staticmethod
     def _join(running: Transaction, ticket: int | None) -> None:
@@ -280,7 +286,7 @@ class Reloads:
         if transaction is None:
             return []
         transaction.tickets += transaction.later
-        transaction.again, transaction.later = False, []
+        transaction.again, transaction.later, transaction.seen = False, [], None
         return self._end(transaction, "kept-old", "it was closed meanwhile", 0.0)
 
     def _end(self, transaction: Transaction, status: Status, error: str, now: float) -> list[Decision]:
@@ -291,7 +297,8 @@ class Reloads:
         decisions: list[Decision] = [
             Done(ticket, project.key, status, error) for ticket in transaction.tickets
         ]
-        if transaction.again:
+        concluded = project.broken_version if status == "kept-old" else project.version
+        if transaction.again or transaction.seen not in (None, concluded):
             decisions += self.begin(project, now)
             for ticket in transaction.later:
                 decisions += self.begin(project, now, ticket)

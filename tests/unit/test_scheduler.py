@@ -17,6 +17,8 @@ from qgsd.proxy.decisions import (
     Forget,
     GiveBack,
     Limits,
+    Load,
+    Loaded,
     Quarantined,
     Reinforce,
     Release,
@@ -395,3 +397,19 @@ def test_a_worker_that_leaves_may_finish_while_others_are_parked() -> None:
     decisions = one.finished(leaving, "1", 2.0)
     assert Release(leaving) in decisions
     assert dispatched(decisions) == ["3"]
+
+
+def test_a_version_seen_while_a_half_written_one_is_tried_is_not_forgotten() -> None:
+    """Workers tell of each version once; a transaction that fails must not swallow the next one."""
+    two = scheduler(b"w1", b"w2")
+    for worker in (b"w1", b"w2"):
+        two.loaded(worker, Loaded("k", 1, "loaded", "v1", 0.1), 0.0)
+    (scout,) = (d for d in two.changed("k", "half", 1.0) if isinstance(d, Load))
+    assert [d for d in two.changed("k", "whole", 1.1) if isinstance(d, Load)] == []
+    failed = Loaded("k", 2, "failed", "half", error="not a project")
+    (again,) = (d for d in two.loaded(scout.worker, failed, 1.2) if isinstance(d, Load))
+    found = two.loaded(again.worker, Loaded("k", 2, "loaded", "whole", 0.1), 1.3)
+    (other,) = (d for d in found if isinstance(d, Load))
+    two.loaded(other.worker, Loaded("k", 2, "loaded", "whole", 0.1), 1.4)
+    sent = [d for d in two.arrived(arrival("1"), 1.5) if isinstance(d, Dispatch)]
+    assert [(d.generation, d.version) for d in sent] == [(2, "whole")]
