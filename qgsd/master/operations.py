@@ -117,7 +117,9 @@ class MasterOperations(ProjectOperations):
         wanted = dict(supervisor.targets().children)
         if "worker" in wanted:
             wanted["worker"] = supervisor.workers
-        complete = len(children) == sum(wanted.values())
+        # How many are in reserve is open, but none of them may be of before.
+        outdated = any(record.reserve and record.generation != generation for record in supervisor.children)
+        complete = len(children) == sum(wanted.values()) and not outdated
         return complete and all(
             child.generation == generation and child.phase == "ready" for child in children
         )

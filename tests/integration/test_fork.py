@@ -69,7 +69,7 @@ def test_hundreds_of_forks_load_zipped_projects(launch: Launch, projects: Path) 
         # The first 70 forks filled empty slots; all others count as restarts.
         assert client.call("status")["counters"]["restarts"] + 70 > 220
     folders = list((instance.folder / "q.run" / "tmp").iterdir())
-    assert len(folders) == 3, f"template, one worker and the copies of projects: {folders}"
+    assert len(folders) == 4, f"template, one worker, copies of projects, kept answers: {folders}"
 
 
 def test_the_template_has_no_project_or_data_open(launch: Launch, projects: Path) -> None:
