@@ -68,6 +68,11 @@ class Declaration:
         """The option as people write it: "server.port"."""
         return f"{self.section}.{self.key}"
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All environment variables that set it, the strongest first."""
+        return (self.environment, *self.also)
+
     def of(self, settings: Settings) -> Any:
         """Its value in `settings`."""
         if self.open_in:

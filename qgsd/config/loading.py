@@ -127,7 +127,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[Id, _Given]:
 def _variables(environ: Mapping[str, str]) -> Iterator[tuple[Declaration, str]]:
     """The variables that set an option, of several for one the strongest last."""
     for declared in declarations():
-        for variable in (*reversed(declared.also), declared.environment):
+        for variable in reversed(declared.variables):
             if variable in environ:
                 yield declared, variable
     for section in open_sections().values():

@@ -60,9 +60,14 @@ def warnings(settings: ManagementSettings) -> list[str]:
 
 
 def settings_for(role: Role, settings: Settings) -> Settings:
-    """The settings as a child of that role gets them: none but the admin knows the token.
+    """The settings as a child of that role gets them: none but the admin knows the token, and none the key.
 
-    Raises `StartError`. The file of the token may be readable for the master only.
+    Who needs the key has it from `Begin`. The file of the token may be readable for the master only. Raises
+    `StartError`.
     """
     token = token_of(settings.management) if role == "admin" else ""
-    return replace(settings, management=replace(settings.management, token=token, token_file=""))
+    return replace(
+        settings,
+        management=replace(settings.management, token=token, token_file=""),
+        zmq=replace(settings.zmq, key="", key_file=""),
+    )

@@ -60,6 +60,9 @@ class MasterOperations(ProjectOperations):
         self._refuse_while_stopping()
         if project is None:
             self._reload_config()
+            if not self.supervisor.instance.has_http:
+                # Projects are the proxy's to reload.
+                return []
         return await self.reload_projects(project, wait=wait, progress=progress)
 
     def _reload_config(self) -> None:

@@ -24,6 +24,7 @@ import msgspec
 
 from qgsd import channel, messages
 from qgsd.channel import MasterEnd
+from qgsd.config import declarations
 from qgsd.errors import StartError
 from qgsd.master.children import ChildRecord, Children
 from qgsd.master.snapshot import Role
@@ -87,7 +88,10 @@ class Spawner:
     ) -> ChildRecord:
         """Start a child by exec and give it its first order. Raises OSError."""
         record, theirs, log_write = self._record(role, slot, generation)
-        environment = os.environ | {channel.CHANNEL_VARIABLE: str(theirs)}
+        # What is secret is told only to who needs it; plugins of QGIS read the environment.
+        secret = {name for option in declarations() if option.secret for name in option.variables}
+        environment = {name: value for name, value in os.environ.items() if name not in secret}
+        environment[channel.CHANNEL_VARIABLE] = str(theirs)
         user = {}
         if self._user is not None and os.geteuid() == 0:
             environment |= {"HOME": self._user.home, "USER": self._user.name, "LOGNAME": self._user.name}

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import zmq
 
@@ -19,6 +18,7 @@ from tests.waiting import wait_for
 
 Launch = Callable[..., Instance]
 TILE = ows_path(**GET_MAP)
+PLUGINS = Path(__file__).parents[1] / "plugins"
 ROUNDS = int(os.environ.get("FUZZ_MESSAGES", "3000"))
 
 
@@ -75,17 +75,29 @@ def test_the_key_is_exchanged_under_load(launch: Launch, port: str, projects: Pa
     front = proxy(launch, port, key_file)
     back = worker(launch, port, projects, "--key-file", str(there))
     wait_for("a worker is there", lambda: front.get("/readyz").status == 200)
+    (before,) = {row["pid"] for row in back.workers()}
     with Crowd(front, 2, TILE) as crowd:
         for content in (old + new, new + old, new):
             there.write_text(content)
-            back.ctl("reload", check=False)
+            back.ctl("reload")
             key_file.write_text(content)
             front.ctl("reload")
             front.ctl("restart")
             crowd.wait_answers(20)
     assert crowd.bad == []
-    (machine,) = {row["pid"] for row in back.workers()}
-    assert psutil.pid_exists(machine)
+    assert {row["pid"] for row in back.workers()} == {before}, "a worker changes its key while it serves"
+
+
+def test_plugins_of_qgis_do_not_find_secrets_in_the_environment(launch: Launch, projects: Path) -> None:
+    secrets = {"QGSRV_ZMQ_KEY": cluster_key.generate(), "QGSRV_MANAGEMENT_TOKEN": "a-token-of-ours"}
+    environment = secrets | {"QGSRV_LOGGING_LEVEL": "INFO", "QGIS_PLUGINPATH": str(PLUGINS)}
+    instance = launch("--rootdir", str(projects), "-w", "1", env=environment)
+
+    def seen(variable: str) -> object:
+        return instance.ows(SERVICE="PROBE", REQUEST="variable", VALUE=variable).json()["value"]
+
+    assert seen("QGSRV_LOGGING_LEVEL") == "INFO"
+    assert [seen(secret) for secret in secrets] == [None, None]
 
 
 def _handshakes(random_: random.Random) -> Iterator[bytes]:
