@@ -8,7 +8,7 @@ command line, `qgsd config`, `qgsd check`, and what children are told.
 4
 """
 
-from . import public, render
+from . import render
 from .arguments import add_flags, add_set_flag, overrides_from
 from .catalogue import changes, declarations, find, in_force, named
 from .declaration import Declaration
@@ -24,6 +24,7 @@ from .options import (
     SupervisionSettings,
     WorkerSettings,
     ZmqSettings,
+    public,
 )
 
 __all__ = [

@@ -18,6 +18,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+DAY = 86400.0
+
 
 class Kind(ABC, Generic[T]):
     """What the values of an option have in common."""

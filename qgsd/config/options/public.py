@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .declaration import OpenSection, option
-from .kinds import Boolean, Checked, Text
+from ..declaration import OpenSection, option
+from ..kinds import Boolean, Checked, Text
 
 # That of QGIS itself; a plugin has none that needs a name here.
 LANDING_PAGE = "landing_page"
