@@ -90,6 +90,19 @@ def pattern_name(text: str) -> str:
     return text
 
 
+def fits(pattern: str, project: str) -> bool:
+    """Whether a pattern as `pattern_name` takes it means this project.
+
+    >>> fits("town/*", "town/sewers.qgz"), fits("town", "town.qgs"), fits("town", "town/sewers.qgz")
+    (True, True, False)
+    """
+    return any(fnmatchcase(name, pattern) for name in _names(project))
+
+
+def _names(project: str) -> tuple[str, str]:
+    return project, re.sub(r"\.qg[sz]$", "", project)
+
+
 class Rules:
     """For how long answers are kept, by project and kind."""
 
@@ -114,11 +127,8 @@ class Rules:
         return rule
 
     def _search(self, project: str) -> Rule:
-        stem = re.sub(r"\.qg[sz]$", "", project)
-        exact = [r for pattern, r in self._rules if pattern in (project, stem)]
-        fitting = [
-            r for pattern, r in self._rules if fnmatchcase(project, pattern) or fnmatchcase(stem, pattern)
-        ]
+        exact = [r for pattern, r in self._rules if pattern in _names(project)]
+        fitting = [r for pattern, r in self._rules if fits(pattern, project)]
         return [*exact, *fitting, Rule()][0]
 
 

@@ -229,14 +229,16 @@ class List(Kind[tuple[str, ...]]):
 
     :param item: gives an item its final form, or raises ValueError.
     :param what: one item in words, plural.
+    :param empty: whether none at all is a value too.
     """
 
     item: Callable[[str], str]
     what: str
+    empty: bool = False
 
     def parse(self, text: str, folder: str) -> tuple[str, ...]:
         items = _items(text)
-        if not items:
+        if not items and not self.empty:
             raise ValueError("empty")
         return tuple(self.item(part) for part in items)
 
@@ -244,7 +246,11 @@ class List(Kind[tuple[str, ...]]):
         return ", ".join(value)
 
     def describe(self) -> str:
-        return f"{self.what}, separated by commas"
+        return f"{self.what}, separated by commas" + (", or nothing" if self.empty else "")
+
+    @property
+    def takes_empty(self) -> bool:
+        return self.empty
 
 
 @dataclass(frozen=True)
@@ -253,16 +259,10 @@ class Paths(List):
 
     item: Callable[[str], str] = str
     what: str = "paths"
+    empty: bool = True
 
     def parse(self, text: str, folder: str) -> tuple[str, ...]:
         return tuple(Path(empty=False).parse(part, folder) for part in _items(text))
-
-    def describe(self) -> str:
-        return f"{super().describe()}, or nothing"
-
-    @property
-    def takes_empty(self) -> bool:
-        return True
 
 
 def _items(text: str) -> list[str]:

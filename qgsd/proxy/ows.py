@@ -7,7 +7,7 @@ Pure. QGIS parses the request itself; nothing here changes what it gets.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 from xml.parsers import expat
 
@@ -31,7 +31,7 @@ class MalformedRequest(ValueError):
 class OwsRequest:
     """What the proxy knows of a request. Names are as the client wrote them, '' where absent.
 
-    `pixels`: of the picture that is asked for, 0 where none is.
+    `pixels`: of the picture that is asked for, 0 where none is. `pairs`: all fields of query and body.
     """
 
     map: str
@@ -39,6 +39,7 @@ class OwsRequest:
     operation: str
     idempotent: bool
     pixels: int = 0
+    pairs: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
 
 def fields_of(query: str) -> dict[str, str]:
@@ -70,6 +71,7 @@ def read(method: str, query: str, content_type: str, body: bytes) -> OwsRequest:
         operation=fields.get("REQUEST", ""),
         idempotent=understood and _only_reads(method, asked),
         pixels=_pixels(fields),
+        pairs=tuple(asked),
     )
 
 

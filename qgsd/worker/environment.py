@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import MutableMapping
 
-from qgsd.config import CacheSettings, Settings, public
+from qgsd.config import CacheSettings, RequestsSettings, Settings, public
 
 
 def prepare(environ: MutableMapping[str, str], tmpdir: str) -> None:
@@ -27,8 +27,11 @@ def prepare(environ: MutableMapping[str, str], tmpdir: str) -> None:
     use_tmpdir(environ, tmpdir)
 
 
-def tell_qgis(environ: MutableMapping[str, str], cache: CacheSettings) -> None:
+def tell_qgis(environ: MutableMapping[str, str], cache: CacheSettings, requests: RequestsSettings) -> None:
     """Let QGIS's own server settings, which services and plugins look at, say what the options say."""
+    for side, limit in (("WIDTH", requests.max_width), ("HEIGHT", requests.max_height)):
+        if limit:
+            environ.setdefault(f"QGIS_SERVER_WMS_MAX_{side}", str(limit))
     environ["QGIS_SERVER_TRUST_LAYER_METADATA"] = str(int(cache.trust_layer_metadata))
     environ["QGIS_SERVER_DISABLE_GETPRINT"] = str(int(cache.disable_getprint))
     environ["QGIS_SERVER_FORCE_READONLY_LAYERS"] = str(int(cache.force_readonly_layers))
@@ -59,6 +62,6 @@ def tell_landing_page(environ: MutableMapping[str, str], settings: Settings) -> 
 
 def apply(tmpdir: str, settings: Settings) -> None:
     prepare(os.environ, tmpdir)
-    tell_qgis(os.environ, settings.cache)
+    tell_qgis(os.environ, settings.cache, settings.requests)
     os.environ.update(settings.variables)
     tell_landing_page(os.environ, settings)

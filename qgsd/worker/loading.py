@@ -11,6 +11,7 @@ from typing import Any
 from qgis.core import Qgis, QgsMapLayer, QgsProject, QgsVectorLayer
 
 from qgsd.config import CacheSettings
+from qgsd.keeping import fits
 from qgsd.location import LocationError
 from qgsd.worker.stores import ProjectError, Source
 from qgsd.worker.stores.base import without_passwords
@@ -28,11 +29,14 @@ def load(
     Raises `ProjectError` when it does not load or, under `strict_check`, has invalid layers.
     """
     project = QgsProject()
+    writable = any(fits(pattern, source.key) for pattern in settings.writable_projects)
+    readonly = settings.force_readonly_layers and not writable
+    flags = read_flags(settings, readonly=readonly)
     if read is None:
-        source.store.read(project, source.uri, read_flags(settings))
+        source.store.read(project, source.uri, flags)
     else:
-        read(project, read_flags(settings))
-    if settings.force_readonly_layers:
+        read(project, flags)
+    if readonly:
         _make_readonly(project)
     if settings.disable_owsurls:
         for service in _OWN_ADDRESSES:
@@ -42,14 +46,14 @@ def load(
     return project
 
 
-def read_flags(settings: CacheSettings) -> Any:
+def read_flags(settings: CacheSettings, *, readonly: bool) -> Any:
     """QgsProject.ReadFlags for the settings."""
     flags: Any = QgsProject.ReadFlags()
     if settings.trust_layer_metadata:
         flags |= QgsProject.FlagTrustLayerMetadata
     if settings.disable_getprint:
         flags |= QgsProject.FlagDontLoadLayouts
-    if settings.force_readonly_layers and hasattr(Qgis, "ProjectReadFlag"):
+    if readonly and hasattr(Qgis, "ProjectReadFlag"):
         # QGIS 3.28
         flags |= getattr(Qgis.ProjectReadFlag, "ForceReadOnlyLayers", 0)
     return flags

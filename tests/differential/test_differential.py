@@ -31,7 +31,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     root = tmp_path_factory.mktemp("ours")
     build_projects(root / "projects")
     # What qgsd does not do unless it is told to: trust proxies, and let clients write.
-    settings = ("--set", "server.http_proxy=yes", "--set", "cache.force_readonly_layers=no")
+    settings = (
+        "--set",
+        "server.http_proxy=yes",
+        "--set",
+        "cache.force_readonly_layers=no",
+        "--set",
+        "requests.remote_hosts=*",
+    )
     arguments = ("--rootdir", str(root / "projects"), "-w", "2", *settings)
     instance = Instance(root / "i", "run", arguments, env=ENVIRONMENT)
     try:

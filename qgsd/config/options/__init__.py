@@ -15,6 +15,7 @@ from .control import ControlSettings
 from .fairness import FairnessSettings
 from .logging import LoggingSettings
 from .management import ManagementSettings
+from .requests import RequestsSettings
 from .server import ServerSettings
 from .supervision import SupervisionSettings
 from .worker import WorkerSettings
@@ -44,6 +45,7 @@ class Settings:
     api_endpoints: dict[str, str] = field(default_factory=dict)
     api_enabled: dict[str, bool] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    requests: RequestsSettings = field(default_factory=RequestsSettings)
     answers: AnswersSettings = field(default_factory=AnswersSettings)
     answer_rules: dict[str, str] = field(default_factory=dict)
     answer_plugins: dict[str, str] = field(default_factory=dict)
@@ -64,6 +66,7 @@ __all__ = [
     "FairnessSettings",
     "LoggingSettings",
     "ManagementSettings",
+    "RequestsSettings",
     "ServerSettings",
     "SupervisionSettings",
     "WorkerSettings",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from qgsd.keeping import pattern_name
 from qgsd.location import Alias, alias_name
 
 from ..declaration import RUN, WORKER, OpenSection, option
@@ -97,6 +98,11 @@ class CacheSettings:
         Boolean(),
         "open layers for reading only, so that no client can write (WFS-T)",
         also=("QGIS_SERVER_FORCE_READONLY_LAYERS",),
+    )
+    writable_projects: tuple[str, ...] = option(
+        (),
+        List(pattern_name, "projects as in MAP=, with * for any letters", empty=True),
+        "projects that clients may write to all the same (WFS-T), where the project itself allows it",
     )
     disable_owsurls: bool = option(
         False, Boolean(), "ignore the addresses of the service that a project gives for itself"

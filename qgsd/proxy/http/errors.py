@@ -9,7 +9,11 @@ from xml.sax.saxutils import escape, quoteattr
 import msgspec
 
 # The word that clients of OGC services know, by our own code; others keep ours.
-_OGC_CODES = {"no_map": "MissingParameterValue", "bad_map": "InvalidParameterValue"}
+_OGC_CODES = {
+    "no_map": "MissingParameterValue",
+    "bad_map": "InvalidParameterValue",
+    "too_large": "InvalidParameterValue",
+}
 
 
 # What XML cannot say, not even escaped.

@@ -12,7 +12,7 @@ from tornado.iostream import StreamClosedError
 from qgsd import messages, nesting
 from qgsd.keeping import Kind, kind_of, kind_of_path
 from qgsd.location import LocationError
-from qgsd.proxy import ows
+from qgsd.proxy import demands, ows
 from qgsd.proxy.http import apis
 from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.answer import AnswerWriter
@@ -147,9 +147,13 @@ class QgisHandler(ServiceHandler):
     def _read(self, method: str, body: bytes) -> ows.OwsRequest:
         content_type = self.request.headers.get("Content-Type", "")
         try:
-            return ows.read(method, self.request.query, content_type, body)
+            wanted = ows.read(method, self.request.query, content_type, body)
+            demands.check(wanted, body, self.settings_now.requests)
         except ows.MalformedRequest as malformed:
             raise HttpError(400, "malformed", str(malformed)) from malformed
+        except demands.Refused as refused:
+            raise HttpError(refused.status, refused.code, refused.message) from refused
+        return wanted
 
     def _address(self) -> Address:
         request, server = self.request, self.settings_now.server
