@@ -8,13 +8,14 @@ Values are plain str, int, float, bool and tuples of str, so that settings trave
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from .forms import one_line
 
 T = TypeVar("T")
 
@@ -339,70 +340,3 @@ class Size(Kind[int]):
         return (
             f"a size from {self.format(self.minimum)} to {self.format(self.maximum)} (bytes, or with K, M, G)"
         )
-
-
-def address(text: str) -> str:
-    """An address to listen on: IPv4, IPv6 (brackets are taken off), a host name, or unix:/path.
-
-    :raises ValueError: when it is none of these.
-
-    >>> address("[::1]")
-    '::1'
-    """
-    if text.startswith("unix:/") and len(text) > len("unix:/"):
-        return text
-    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    try:
-        ipaddress.ip_address(bare)
-        return bare
-    except ValueError:
-        # A name needs a letter: 1.2.3.4.5 is a slip of the pen, not a host.
-        if bare == text and re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._-]{0,252}", text):
-            return text
-        raise ValueError(f"{text!r} is not an address") from None
-
-
-def header_prefix(text: str) -> str:
-    """The beginning of an HTTP header's name, or `*` for any.
-
-    :raises ValueError: when no name can begin like that.
-
-    >>> header_prefix("X-Qgis-")
-    'X-Qgis-'
-    """
-    if text == "*" or re.fullmatch(r"[A-Za-z0-9_-]+", text):
-        return text
-    raise ValueError(f"{text!r} is no beginning of a header's name")
-
-
-def header_list(text: str) -> tuple[str, ...]:
-    """Names of headers, separated by commas, in small letters; none for the word `nothing`.
-
-    :raises ValueError: when it is not such a list.
-
-    >>> header_list("X-User, X-Group"), header_list("nothing")
-    (('x-user', 'x-group'), ())
-    """
-    words = [word.strip().lower() for word in text.split(",")]
-    if words == ["nothing"]:
-        return ()
-    for word in words:
-        if not re.fullmatch(r"[a-z0-9_-]+", word):
-            raise ValueError(f"{word!r} is not the name of a header")
-    return tuple(words)
-
-
-def one_line(text: str) -> str:
-    """`text` without the blanks around it.
-
-    :raises ValueError: when it has control characters or line ends in it, or is not Unicode (which
-        the environment and the command line may hold, but no message to a child can).
-    """
-    value = text.strip()
-    if "\n" in value:
-        raise ValueError("more than one line (an indented line belongs to the one before)")
-    if any(ord(c) < 32 or ord(c) == 127 for c in value):
-        raise ValueError("control characters")
-    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
-        raise ValueError("not UTF-8")
-    return value

@@ -73,7 +73,12 @@ NAMES = (
         "filters are code inside that server's own HTTP handlers; use access control plugins of QGIS, "
         "or let the web server in front decide",
     ),
-    _server("http_proxy", "no", "`X-Forwarded-Proto` and `-Prefix` are heeded too"),
+    _server(
+        "http_proxy",
+        "no",
+        "`X-Forwarded-Proto` and `-Prefix` are heeded too; only proxies in private networks are believed, others "
+        "want `trusted_proxies`",
+    ),
     _server("proxy_url", "", "counts also without `http_proxy`"),
     _server("restartmon", ""),
     _server("restartmon_check_time", "3000"),

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from qgis.server import QgsServerInterface, QgsService, QgsServiceRegistry
 
-from qgsd.config.kinds import header_list
+from qgsd.config.forms import header_list
 
 _CORE_SERVICES = {"WMS", "WFS", "WCS", "WMTS"}
 _OUTSIDE = "?"

@@ -16,7 +16,7 @@ DATING = {
     "admin/exposition.py",
     "proxy/http/handlers.py",
     "proxy/http/hot.py",
-    "proxy/http/patience.py",
+    "proxy/http/guard.py",
     # How old a file is, by its own date.
     "worker/stores/files.py",
 }

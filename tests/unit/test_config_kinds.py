@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qgsd.config.kinds import Boolean, Choice, Integer, Kind, List, Number, Path, Size, Text, address
+from qgsd.config.forms import address
+from qgsd.config.kinds import Boolean, Choice, Integer, Kind, List, Number, Path, Size, Text
 
 WORDS = Choice(("debug", "info"))
 ADDRESSES = List(address, "addresses")

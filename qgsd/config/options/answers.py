@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from qgsd.keeping import parse_rule, pattern_name
 
 from ..declaration import OpenSection, option
-from ..kinds import Boolean, Checked, Path, Size, header_list
+from ..forms import header_list
+from ..kinds import Boolean, Checked, Path, Size
 
 
 def _rule(text: str) -> str:

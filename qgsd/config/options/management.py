@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..declaration import option
-from ..kinds import Boolean, Integer, List, Path, Text, address
+from ..forms import address
+from ..kinds import Boolean, Integer, List, Path, Text
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..declaration import RUN, STOP, WORKER, option
-from ..kinds import DAY, Boolean, Integer, List, Number, Path, Size, Text, address, header_prefix
+from ..forms import address, header_prefix, network, origin
+from ..kinds import DAY, Boolean, Integer, List, Number, Path, Size, Text
+
+# This machine, and the networks that the internet does not route: where proxies are.
+_NEAR = (
+    "unix",
+    "127.0.0.0/8",
+    "::1",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,23 @@ class ServerSettings:
         True, Boolean(), "compress text for clients that take gzip or brotli", live=True
     )
     cross_origin: bool = option(True, Boolean(), "let pages of other sites read answers (CORS)", live=True)
+    cross_origins: tuple[str, ...] = option(
+        ("*",),
+        List(origin, "origins such as https://maps.example, or * for all"),
+        "the sites whose pages may, with cross_origin=yes",
+        live=True,
+    )
     http_proxy: bool = option(
-        False, Boolean(), "trust X-Forwarded-*, Forwarded and X-Qgis-*-Url: a proxy sends them", live=True
+        False,
+        Boolean(),
+        "heed X-Forwarded-*, Forwarded and X-Qgis-*-Url of proxies (trusted_proxies)",
+        live=True,
+    )
+    trusted_proxies: tuple[str, ...] = option(
+        _NEAR,
+        List(network, "addresses, networks such as 10.0.0.0/8, or unix"),
+        "from where a proxy speaks, with http_proxy=yes; headers of others are passed over",
+        live=True,
     )
     proxy_url: str = option(
         "",
@@ -127,8 +155,32 @@ class ServerSettings:
     client_timeout: float = option(
         30.0, Number(0, DAY, above=True), "seconds a client may take to send its request", live=True
     )
+    send_timeout: float = option(
+        60.0,
+        Number(0, DAY, above=True),
+        "seconds in which a client must take something of its answer",
+        live=True,
+    )
     keepalive_timeout: float = option(
-        75.0, Number(0, DAY), "seconds an idle connection is kept open", live=True
+        75.0, Number(0, DAY), "seconds an idle connection is kept open; 0 = for ever", live=True
+    )
+    max_connections: int = option(
+        10_000,
+        Integer(0, 1_000_000),
+        "clients an http child has at once, further ones wait; 0 = as many as it has descriptors for",
+        live=True,
+    )
+    max_connections_per_address: int = option(
+        2000,
+        Integer(0, 1_000_000),
+        "of them from one address, trusted proxies aside; above it 503; 0 = any number",
+        live=True,
+    )
+    max_bodies_size: int = option(
+        512 * 1024**2,
+        Size(),
+        "largest sum of the bodies that an http child has in hand; above it 503",
+        live=True,
     )
     memory_high_water_mark: float = option(
         0.9,

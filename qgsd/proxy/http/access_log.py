@@ -60,6 +60,16 @@ def hit_line(known: tuple[str, str], client: str, now: float, size: str, request
     )
 
 
+def refusal_line(
+    client: str, first: str, now: float, status: int, size: int, request_id: str, code: str
+) -> str:
+    """The line of a request that was refused by its head, or for want of one; `first` is its first line."""
+    return (
+        f'{client} - - [{_stamp(now)}] "{_quoted(first)}" {status} {size} "-" "-" rt=0.000'
+        f" queue=0.000 load=0.000 render=0.000 worker=- id={request_id} error={code}"
+    )
+
+
 @functools.lru_cache(maxsize=1)
 def _stamp_of_second(second: int) -> str:
     return time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))

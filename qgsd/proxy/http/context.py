@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tornado.httputil import HTTPConnection
+from tornado.httputil import HTTPConnection, HTTPHeaders
 
 from qgsd import keeping
 from qgsd.config import Settings
@@ -15,6 +15,7 @@ from qgsd.extensions import store_schemes
 from qgsd.location import Rules
 from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.store import Store
+from qgsd.proxy.http.trust import Proxies, client_of
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.roots import as_map
 from qgsd.scoreboard import Row
@@ -30,7 +31,7 @@ class HttpContext:
 
     `token` is the secret by which nested requests are known. `absent`: paths at which no plugin has
     anything, and until when that is believed (monotonic seconds). `default_map`: the project of requests
-    that name none.
+    that name none. `body_bytes`: of all requests in hand.
     """
 
     settings: Settings
@@ -41,6 +42,7 @@ class HttpContext:
     access_log: AccessLog | None = None
     token: str = ""
     draining: bool = False
+    body_bytes: int = 0
     absent: dict[str, float] = field(default_factory=dict)
     busy: set[HTTPConnection | None] = field(default_factory=set)
     rules: Rules = field(init=False)
@@ -54,9 +56,18 @@ class HttpContext:
 
     def configure(self, settings: Settings) -> None:
         self.settings = settings
+        self._proxies = Proxies(settings.server.trusted_proxies if settings.server.http_proxy else ())
         self.rules = Rules.of(settings, store_schemes())
         self.default_map = as_map(settings.cache.default_project, settings.cache.rootdir)
         self.keeping = keeping.Rules(settings.answers.documents, settings.answer_rules)
         self.store.resize(settings.answers.memory)
         if self.hot is not None:
             self.hot.forget()
+
+    def trusts(self, client: str) -> bool:
+        """Whether the headers of that address are heeded which say what a proxy has been asked for."""
+        return client in self._proxies
+
+    def real_client(self, peer: str, headers: HTTPHeaders) -> str:
+        """Whom a trusted peer asks for."""
+        return client_of(peer, headers, self._proxies)

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from itertools import count
 from typing import Any
 
+from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler, stream_request_body
 
@@ -41,6 +42,13 @@ def new_request_id() -> str:
     return f"{_ID_PREFIX}{next(_serial):x}"
 
 
+def vary(headers: HTTPHeaders, name: str) -> None:
+    """Note that the answer depends on a header of the request."""
+    told = headers.get("Vary", "")
+    if told != "*" and name.lower() not in (part.strip().lower() for part in told.split(",")):
+        headers["Vary"] = f"{told}, {name}" if told else name
+
+
 @stream_request_body
 class ServiceHandler(RequestHandler):
     """A handler of the service port. The body is gathered in `body`, within limits of size and time."""
@@ -52,6 +60,8 @@ class ServiceHandler(RequestHandler):
     body: bytes
     request_id: str
     failure: str = ""
+    trusted: bool = False
+    """Whether a proxy speaks that is believed whom it asks for."""
 
     def initialize(self, context: HttpContext) -> None:
         self.context = context
@@ -61,10 +71,20 @@ class ServiceHandler(RequestHandler):
         self._slow: object | None = None
         self.details: dict[str, Any] = {}
         context.busy.add(self.request.connection)
+        self._believe()
         self.request_id = self._choose_id()
         # Tornado has set its defaults before it called this.
         self.set_header("X-Request-Id", self.request_id)
         self.set_timing(Timing())
+
+    def _believe(self) -> None:
+        """Take from a trusted proxy's headers who asks, and how."""
+        request = self.request
+        self.trusted = self.context.trusts(request.remote_ip or "")
+        if self.trusted:
+            request.remote_ip = self.context.real_client(request.remote_ip or "", request.headers)
+            told = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
+            request.protocol = told if told in ("http", "https") else request.protocol
 
     @property
     def settings_now(self) -> Settings:
@@ -109,11 +129,6 @@ class ServiceHandler(RequestHandler):
         request, limits = self.request, self.settings_now.server
         if request.method not in self.methods:
             raise HttpError(405, "method_not_allowed", f"this address answers {', '.join(self.methods)}")
-        if len(request.uri or "") > limits.max_uri_size:
-            raise HttpError(414, "uri_too_long", f"the address is longer than {limits.max_uri_size} bytes")
-        headers = sum(len(name) + len(value) + 4 for name, value in request.headers.get_all())
-        if headers > limits.max_header_size:
-            raise HttpError(431, "headers_too_large", f"the headers exceed {limits.max_header_size} bytes")
         length = request.headers.get("Content-Length")
         if length is None and request.method == "POST" and "Transfer-Encoding" not in request.headers:
             raise HttpError(411, "length_required", "a POST needs Content-Length or chunked encoding")
@@ -125,8 +140,13 @@ class ServiceHandler(RequestHandler):
         return HttpError(413, "body_too_large", f"the body is larger than {limit} bytes")
 
     def data_received(self, chunk: bytes) -> None:
-        self._received += len(chunk)
         if self._finished:
+            return
+        self._received += len(chunk)
+        self.context.body_bytes += len(chunk)
+        if self.context.body_bytes > self.settings_now.server.max_bodies_size:
+            message = "this server has too many large requests in hand"
+            self._refuse_early(HttpError(503, "bodies_too_large", message))
             return
         if self._received > self.settings_now.server.max_body_size:
             self._refuse_early(self._too_large())
@@ -156,6 +176,9 @@ class ServiceHandler(RequestHandler):
         """Before the request has been read: the rest of it is not, so the connection ends, and says so."""
         if not self._headers_written:
             self.set_header("Connection", "close")
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is not None:
+            stream.unread = True
         self.refuse(error)
 
     def refuse(self, error: HttpError) -> None:
@@ -173,6 +196,7 @@ class ServiceHandler(RequestHandler):
         else:
             content_type, body = errors.as_json(error.code, error.message, self.request_id)
         self.set_header("Content-Type", content_type)
+        self.set_header("X-Content-Type-Options", "nosniff")
         if error.status == 405:
             self.set_header("Allow", ", ".join(self.methods))
         if error.status == 503:
@@ -200,15 +224,30 @@ class ServiceHandler(RequestHandler):
     # CORS, and the end.
 
     def _cors(self) -> None:
-        if self.settings_now.server.cross_origin and "Origin" in self.request.headers:
-            self.set_header("Access-Control-Allow-Origin", "*")
+        if "Origin" in self.request.headers and (allowed := self._allowed_origin()):
+            self.set_header("Access-Control-Allow-Origin", allowed)
             self.set_header("Access-Control-Expose-Headers", _EXPOSED)
+        self.vary_by_origin()
+
+    def _allowed_origin(self) -> str:
+        """What a page that asks is told of who may read the answer, nothing if it may not."""
+        server = self.settings_now.server
+        if not server.cross_origin:
+            return ""
+        asks = self.request.headers.get("Origin", "")
+        return "*" if "*" in server.cross_origins else asks if asks in server.cross_origins else ""
+
+    def vary_by_origin(self) -> None:
+        """Tell caches in between where answers to some sites are not for others."""
+        server = self.settings_now.server
+        if server.cross_origin and "*" not in server.cross_origins:
+            vary(self._headers, "Origin")
 
     def options(self, *_: str) -> None:
         """What may be done here, and the answer to a CORS preflight."""
         self.set_header("Allow", ", ".join(self.methods))
-        if self.settings_now.server.cross_origin:
-            self.set_header("Access-Control-Allow-Origin", "*")
+        if allowed := self._allowed_origin():
+            self.set_header("Access-Control-Allow-Origin", allowed)
             self.set_header("Access-Control-Allow-Methods", ", ".join(self.methods))
             asked = self.request.headers.get("Access-Control-Request-Headers")
             self.set_header("Access-Control-Allow-Headers", asked or "Content-Type, Authorization")
@@ -216,8 +255,13 @@ class ServiceHandler(RequestHandler):
         self.clear_header("Content-Type")
         self.set_status(204)
 
+    def _forget_body(self) -> None:
+        self.context.body_bytes -= self._received
+        self._received = 0
+
     def on_finish(self) -> None:
         self._stop_clock()
+        self._forget_body()
         self.context.busy.discard(self.request.connection)
         self.context.row.requests += 1
         if self.get_status() >= 500:
@@ -225,4 +269,5 @@ class ServiceHandler(RequestHandler):
 
     def on_connection_close(self) -> None:
         self._stop_clock()
+        self._forget_body()
         self.context.busy.discard(self.request.connection)

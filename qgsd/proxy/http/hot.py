@@ -20,6 +20,7 @@ from tornado.httputil import HTTPHeaders, format_timestamp
 from qgsd.proxy.http.access_log import around, hit_line
 from qgsd.proxy.http.handlers import new_request_id
 from qgsd.proxy.http.store import Kept
+from qgsd.proxy.http.trust import names_client
 
 if TYPE_CHECKING:
     from qgsd.proxy.http.context import HttpContext
@@ -45,6 +46,7 @@ class _Known:
     with_body: bool
     coding: str
     logged: tuple[str, str]
+    trusted: bool
     client: str
     asked: tuple[str, str, str]
 
@@ -92,7 +94,8 @@ class HotAnswers:
             logged=around(handler),
             # A trusted proxy says who the client is, in this very head.
             asked=(project, handler.details.get("service", ""), handler.details.get("operation", "")),
-            client=request.remote_ip or "" if self._context.settings.server.http_proxy else "",
+            trusted=handler.trusted,
+            client=request.remote_ip or "" if handler.trusted and names_client(request.headers) else "",
         )
 
     def answer(self, head: bytes, client: str) -> bytes | None:
@@ -101,6 +104,9 @@ class HotAnswers:
         if known is None:
             return None
         context = self._context
+        if context.trusts(client) != known.trusted:
+            # The same words mean something else from somebody else.
+            return None
         kept = known.kept()
         if (
             kept is None

@@ -25,12 +25,15 @@ from qgsd.proxy.catalog import CatalogEntry
 from qgsd.proxy.http import errors
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
-from qgsd.proxy.http.handlers import ServiceHandler
+from qgsd.proxy.http.handlers import ServiceHandler, vary
 
 _HERE = Path(__file__).parent
 _LINK = re.compile(r"https?://|mailto:")
 _SERVICES = ("WMS", "WFS", "WCS", "WMTS")
-_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
 
 
 class PageHandler(ServiceHandler):
@@ -48,9 +51,11 @@ class PageHandler(ServiceHandler):
         self.finish(self.render_string(template, **values))
 
     def _protect(self) -> None:
-        self.set_header("Vary", "Accept")
+        vary(self._headers, "Accept")
         self.set_header("Content-Security-Policy", _POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Frame-Options", "SAMEORIGIN")
+        self.set_header("Referrer-Policy", "same-origin")
 
     def refuse(self, error: HttpError) -> None:
         if self._finished:

@@ -3,16 +3,19 @@
 
 At the limit it stops accepting and leaves new clients in the kernel's queue, where a sibling may take
 them or they wait until somebody has gone. Tornado's own loop would meet EMFILE, log it and try again,
-thousands of times a second, while those who are connected wait.
+thousands of times a second, while those who are connected wait. So it does at the limit that the
+administrator has set for all; one address alone that has too many is told so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from tornado import httputil
 from tornado.http1connection import HTTP1ServerConnection
@@ -21,7 +24,8 @@ from tornado.iostream import IOStream
 from tornado.netutil import ssl_wrap_socket
 
 from qgsd import descriptors
-from qgsd.proxy.http.stream import ClientStream, Direct, Patience, SecureClientStream
+from qgsd.proxy.http.farewell import close_gently
+from qgsd.proxy.http.stream import ClientStream, Direct, Guard, SecureClientStream
 
 logger = logging.getLogger("qgsd.http")
 
@@ -36,13 +40,31 @@ def _room() -> int:
     return limit - max(16, limit // 4)
 
 
-class ServicePort(HTTPServer):
-    """Tornado's server that also knows its connections, to close the idle ones when it leaves."""
+class DoorGuard(Guard, Protocol):
+    """The guard of connections, who also knows how many there may be."""
 
-    def initialize(self, *args: Any, patience: Patience, direct: Direct, **kwargs: Any) -> None:  # type: ignore[override]
+    @property
+    def most(self) -> int:
+        """Connections in all."""
+        ...
+
+    def most_of(self, client: str) -> int:
+        """Connections of one address."""
+        ...
+
+    def crowded(self, client: str) -> bytes:
+        """What an address is told that has too many."""
+        ...
+
+
+class ServicePort(HTTPServer):
+    """Tornado's server that knows its connections: it counts them, and closes idle ones when it leaves."""
+
+    def initialize(self, *args: Any, guard: DoorGuard, direct: Direct, **kwargs: Any) -> None:  # type: ignore[override]
         super().initialize(*args, **kwargs)
-        self._patience = patience
+        self._guard = guard
         self._direct = direct
+        self._of_address: Counter[str] = Counter()
         # Our streams keep time themselves, and say why they close.
         self.conn_params.header_timeout = None
         self.open: set[HTTP1ServerConnection] = set()
@@ -75,10 +97,18 @@ class ServicePort(HTTPServer):
             except OSError as error:
                 self._pause(str(error))
                 return
-            self._open_stream(connection, address)
-            if connection.fileno() >= _room():
-                self._pause(f"{descriptors.limit()} descriptors are the limit")
+            self._welcome(connection, address)
+            if reason := self._is_full():
+                self._pause(reason)
                 return
+
+    def _is_full(self) -> str:
+        """Why no more clients are accepted, empty if they are."""
+        if descriptors.in_use() >= _room():
+            return f"{descriptors.limit()} descriptors are the limit"
+        if len(self._connections) >= self._guard.most:
+            return f"{self._guard.most} connections are the limit (max_connections in [server])"
+        return ""
 
     def _pause(self, reason: str) -> None:
         loop = asyncio.get_running_loop()
@@ -90,7 +120,7 @@ class ServicePort(HTTPServer):
         loop.call_later(_PAUSE, self._go_on)
 
     def _go_on(self) -> None:
-        if descriptors.in_use() >= _room() and self._listeners:
+        if self._is_full() and self._listeners:
             asyncio.get_running_loop().call_later(_PAUSE, self._go_on)
             return
         self._full = False
@@ -99,8 +129,19 @@ class ServicePort(HTTPServer):
 
     # Connections.
 
-    def _open_stream(self, connection: socket.socket, address: Any) -> None:
+    def _welcome(self, connection: socket.socket, address: Any) -> None:
         connection.setblocking(False)
+        # As tornado has it, which knows no address of Unix sockets.
+        client = address[0] if isinstance(address, tuple) else "0.0.0.0"
+        if self._of_address[client] >= self._guard.most_of(client):
+            if self.ssl_options is None:
+                with contextlib.suppress(OSError):
+                    connection.send(self._guard.crowded(client))
+            close_gently(connection)
+            return
+        self._open_stream(connection, address, client)
+
+    def _open_stream(self, connection: socket.socket, address: Any, client: str) -> None:
         stream: IOStream
         try:
             if self.ssl_options is None:
@@ -116,9 +157,8 @@ class ServicePort(HTTPServer):
             connection.close()
             return
         ours = cast(ClientStream, stream)
-        ours.patience, ours.direct = self._patience, self._direct
-        # As tornado has it, which knows no address of Unix sockets.
-        ours.client = address[0] if isinstance(address, tuple) else "0.0.0.0"
+        ours.guard, ours.direct, ours.client = self._guard, self._direct, client
+        self._of_address[client] += 1
         self.handle_stream(stream, address)
 
     def start_request(
@@ -131,4 +171,8 @@ class ServicePort(HTTPServer):
     def on_close(self, server_conn: object) -> None:
         assert isinstance(server_conn, HTTP1ServerConnection)
         self.open.discard(server_conn)
+        client = cast(ClientStream, server_conn.stream).client
+        self._of_address[client] -= 1
+        if not self._of_address[client]:
+            del self._of_address[client]
         super().on_close(server_conn)

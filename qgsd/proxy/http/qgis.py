@@ -18,7 +18,7 @@ from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.answer import AnswerWriter
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.flight import flight
-from qgsd.proxy.http.handlers import ServiceHandler
+from qgsd.proxy.http.handlers import ServiceHandler, vary
 from qgsd.proxy.http.kept import Shelf
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.store import Kept
@@ -78,6 +78,7 @@ class QgisHandler(ServiceHandler):
             self.clear_header(name)
         for name, value in told.get_all():
             self.add_header(name, value)
+        self.vary_by_origin()
 
     def _read_request(self) -> tuple[messages.Request, bytes, Kind]:
         """The request for a worker, its body, and the kind of answer, where that may be kept."""
@@ -135,7 +136,7 @@ class QgisHandler(ServiceHandler):
         """What names the project: MAP, else a header, else the configuration (py-qgis-server)."""
         if wanted.map:
             return wanted.map
-        self.set_header("Vary", "X-Qgis-Project")
+        vary(self._headers, "X-Qgis-Project")
         told = self.request.headers.get("X-Qgis-Project", "")
         return told.encode("latin-1", "replace").decode(errors="replace") or self.default_map
 
@@ -161,7 +162,7 @@ class QgisHandler(ServiceHandler):
             request.protocol,
             request.host,
             request.headers,
-            trusted=server.http_proxy,
+            trusted=self.trusted,
             proxy_url=server.proxy_url,
         )
 
@@ -173,7 +174,7 @@ class QgisHandler(ServiceHandler):
     def _headers_for_qgis(self, address: Address) -> messages.Headers:
         server = self.settings_now.server
         passed_on = headers_for_qgis(
-            self.request.headers, address, trusted=server.http_proxy, allowed=server.allow_headers
+            self.request.headers, address, trusted=self.trusted, allowed=server.allow_headers
         )
         headers = [
             (name, nesting.without_mark(value) if name == "Cookie" else value) for name, value in passed_on

@@ -18,10 +18,10 @@ from qgsd.child import Child
 from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.access_log import open_access_log
 from qgsd.proxy.http.context import HttpContext
+from qgsd.proxy.http.guard import ClientGuard
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
 from qgsd.proxy.http.hot import HotAnswers
 from qgsd.proxy.http.landing import landing_routes
-from qgsd.proxy.http.patience import ClientPatience
 from qgsd.proxy.http.port import ServicePort
 from qgsd.proxy.http.qgis import OgcApiHandler, OtherPathHandler, OwsHandler
 from qgsd.proxy.http.status import StatusHandler
@@ -33,8 +33,7 @@ from qgsd.tls import server_context
 
 logger = logging.getLogger("qgsd.http")
 
-# What the parser takes before our own limits are looked at, which can then answer 414 and 431.
-_PARSER_HEADERS = 1 << 20
+# The limits are looked at before (`guard.py`) and behind the parser (`handlers.py`), who would only hang up.
 _PARSER_BODY = 1 << 40
 _BEAT = 0.5
 
@@ -84,10 +83,8 @@ class HttpChild:
         self.server = ServicePort(
             application,
             ssl_options=server_context(settings.server),
-            xheaders=settings.server.http_proxy,
-            patience=ClientPatience(self.context),
+            guard=ClientGuard(self.context),
             direct=hot.answer,
-            max_header_size=_PARSER_HEADERS,
             max_body_size=_PARSER_BODY,
         )
         self.over = asyncio.Event()
@@ -127,7 +124,6 @@ class HttpChild:
             case messages.Configure() as order:
                 self.child.configure(order)
                 self.context.configure(self.child.settings)
-                self.server.xheaders = self.child.settings.server.http_proxy
             case messages.Drain(linger) if not self.context.draining:
                 self.context.draining = True
                 self._leaving = asyncio.create_task(self._leave(linger))

@@ -10,6 +10,7 @@ from tornado.httputil import HTTPHeaders
 
 from qgsd.proxy.http import coding, conditions
 from qgsd.proxy.http.coding import compressed
+from qgsd.proxy.http.handlers import vary
 
 if TYPE_CHECKING:
     from qgsd.proxy.http.qgis import QgisHandler
@@ -98,7 +99,7 @@ def choose_coding(handler: QgisHandler, length: int | None, *, whole_only: bool 
     )
     if not fit:
         return ""
-    _vary(headers, "Accept-Encoding")
+    vary(headers, "Accept-Encoding")
     return "" if whole_only else coding.accepted(handler.request.headers.get("Accept-Encoding", ""))
 
 
@@ -110,9 +111,3 @@ def note_coding(headers: HTTPHeaders, how: str, *, bytewise: bool) -> None:
             del headers[name]
     if etag := headers.get("Etag"):
         headers["Etag"] = conditions.with_coding(etag, how) if bytewise else conditions.weakened(etag)
-
-
-def _vary(headers: HTTPHeaders, name: str) -> None:
-    told = headers.get("Vary", "")
-    if told != "*" and name.lower() not in (part.strip().lower() for part in told.split(",")):
-        headers["Vary"] = f"{told}, {name}" if told else name
