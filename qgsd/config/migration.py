@@ -76,8 +76,8 @@ NAMES = (
     _server(
         "http_proxy",
         "no",
-        "`X-Forwarded-Proto` and `-Prefix` are heeded too; only proxies in private networks are believed, others "
-        "want `trusted_proxies`",
+        "`X-Forwarded-Proto` and `-Prefix` are heeded too; only proxies in private networks are believed, "
+        "others want `trusted_proxies`",
     ),
     _server("proxy_url", "", "counts also without `http_proxy`"),
     _server("restartmon", ""),

@@ -79,6 +79,7 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "cache.default_handler": ("maps", "gis"),
         "fairness.key": ("client", "project"),
         "cache.allow_storage_schemes": ("file", "file, postgresql"),
+        "server.cross_origins": ("https://one.example", "http://two.example:81, http://three"),
     }
     kind = declared.kind
     if declared.name in special:
