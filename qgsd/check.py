@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 
 from qgsd.config import Loaded, render
 from qgsd.errors import StartError
@@ -45,7 +46,8 @@ def _settings_problem(loaded: Loaded) -> str:
 def _qgis_problem(loaded: Loaded) -> str:
     if loaded.settings.server.proxy:
         return ""
-    environment = os.environ | {"XDG_RUNTIME_DIR": os.environ.get("XDG_RUNTIME_DIR", "/tmp")}
+    # Qt wants a folder to be named; nothing is written there.
+    environment = {"XDG_RUNTIME_DIR": tempfile.gettempdir()} | os.environ
     tried = subprocess.run(
         [sys.executable, "-P", "-c", _QGIS], capture_output=True, text=True, env=environment, check=False
     )

@@ -27,6 +27,8 @@ logger = logging.getLogger("qgsd.admin")
 
 _LOOK_EVERY = 1.0
 _REMEMBERED = 300
+# A master that has not answered for that long is as good as none.
+_STALE_SECONDS = 15.0
 _ORDER = {declared.name.removesuffix("_total"): declared for declared in metrics.WRITTEN}
 
 
@@ -40,6 +42,18 @@ class Gauges:
         self.names = Names()
         # For charts: time since the epoch, requests, errors, waiting, busy, ready, saturation; once a second.
         self._history: deque[list[float]] = deque(maxlen=_REMEMBERED)
+        self._heard_at = time.monotonic()
+        self._served_at = float("-inf")
+
+    @property
+    def hears(self) -> bool:
+        """Whether the master has answered lately."""
+        return time.monotonic() - self._heard_at < _STALE_SECONDS
+
+    @property
+    def serves(self) -> bool:
+        """Whether the instance was running at the last look, with a worker ready where it shall have some."""
+        return time.monotonic() - self._served_at < _STALE_SECONDS
 
     @property
     def history(self) -> list[list[float]]:
@@ -59,6 +73,9 @@ class Gauges:
         look = Look(time.monotonic(), spent["total"], spent["busy"], spent["joined"], queue["waiting"])
         self.saturation.add(look)
         workers, counters = status["workers"], status["counters"]
+        serves = status["state"] == "running" and (workers["ready"] > 0 or workers["target"] == 0)
+        self._heard_at = look.at
+        self._served_at = look.at if serves else float("-inf")
         moment = (time.time(), counters["requests"], counters["errors"], queue["waiting"])
         self._history.append([*moment, workers["busy"], workers["ready"], self.saturation.value])
 

@@ -20,6 +20,7 @@ from qgsd.admin.api import api_routes
 from qgsd.admin.dashboard import dashboard_routes
 from qgsd.admin.exposition import Gauges, MetricsHandler
 from qgsd.admin.handlers import AdminContext, AdminHandler
+from qgsd.admin.health import health_routes
 from qgsd.admin.legacy import legacy_routes
 from qgsd.admin.link import MasterLink
 from qgsd.admin.live import Live
@@ -55,6 +56,7 @@ def routes(context: AdminContext, gauges: Gauges, live: Live) -> list[Any]:
     """Every path of the management port."""
     return [
         route(r"/metrics", MetricsHandler, {"context": context, "gauges": gauges}),
+        *health_routes(context, gauges),
         *api_routes(context),
         *dashboard_routes(context, live),
         *legacy_routes(context),

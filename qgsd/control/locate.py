@@ -42,7 +42,10 @@ def runtime_directory() -> Path:
     if os.geteuid() == 0:
         return Path("/run/qgsd")
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime, "qgsd") if runtime else Path(f"/tmp/qgsd-{os.geteuid()}")
+    if runtime:
+        return Path(runtime, "qgsd")
+    # Anyone can make it there first: `_is_ours` looks whose it is.
+    return Path(f"/tmp/qgsd-{os.geteuid()}")  # nosec B108
 
 
 def make_runtime_directory() -> Path:

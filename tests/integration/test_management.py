@@ -152,3 +152,14 @@ def test_mistakes_are_told_at_the_start(
     assert instance.wait_end() == 1
     assert reason in instance.log_text
     assert "Traceback" not in instance.log_text
+
+
+# Health.
+
+
+def test_health_is_told_without_a_token_to_everybody(managed: Instance) -> None:
+    """Probes of orchestrators come from elsewhere and bear none."""
+    elsewhere = {"Host": "maps.example"}
+    assert ask(managed, "/api/status", headers=elsewhere).status == 421
+    assert ask(managed, "/livez", headers=elsewhere).json() == {"status": "ok"}
+    wait_for("it is ready", lambda: ask(managed, "/readyz", headers=elsewhere).status == 200)
