@@ -11,7 +11,7 @@ import tempfile
 from qgsd.config import Loaded, render
 from qgsd.errors import StartError
 from qgsd.extensions import policies_in_vain
-from qgsd.master import management
+from qgsd.master import control_access, management
 from qgsd.master.instance import check_settings
 from qgsd.master.spawn import User
 
@@ -24,7 +24,11 @@ _QGIS = (
 def check(loaded: Loaded) -> int:
     """Print every option in force and where it came from, then what stands in the way; 0 if nothing does."""
     print(render.listing(loaded), end="")
-    for line in (*policies_in_vain(), *management.warnings(loaded.settings.management)):
+    told = [
+        *management.warnings(loaded.settings.management),
+        *control_access.warnings(loaded.settings.control),
+    ]
+    for line in (*policies_in_vain(), *told):
         print(f"warning: {line}")
     problems = [problem for problem in (_settings_problem(loaded), _qgis_problem(loaded)) if problem]
     for problem in problems:

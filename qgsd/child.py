@@ -53,6 +53,7 @@ class Child:
         """
         master = os.getppid()
         linux.die_with_parent(master)
+        linux.give_up_new_privileges()
         # Ctrl-C in a terminal reaches the whole group; the master decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         channel = channel or ChildEnd.inherited()

@@ -21,7 +21,7 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import zmq
 from zmq.utils import z85
@@ -33,7 +33,7 @@ _BYTES = 32
 _TEXT = re.compile(r"qgsd-[A-Za-z0-9_-]{43}")
 _MAX_FILE = 65536
 
-End = Literal["proxy", "worker"]
+End = Literal["proxy", "worker", "master", "operator"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,28 +96,28 @@ def keys_of(settings: ZmqSettings) -> list[ClusterKey]:
         raise StartError(f"[zmq] key (QGSRV_ZMQ_KEY): {error}") from error
 
 
-def read(path: Path) -> list[ClusterKey]:
-    """The keys of a file; `#` begins a comment. Raises `StartError`."""
+def read(path: Path, option: str = "[zmq] key_file") -> list[ClusterKey]:
+    """The keys of a file; `#` begins a comment. Raises `StartError`, which names the option."""
     try:
         mode = os.stat(path).st_mode
         if mode & stat.S_IROTH:
             raise StartError(
-                f"[zmq] key_file: every user of this machine can read {path}: chmod o-r {path}, and make a "
+                f"{option}: every user of this machine can read {path}: chmod o-r {path}, and make a "
                 "new key if others are on it"
             )
         with path.open(encoding="ascii", errors="replace") as file:
             lines = file.read(_MAX_FILE).splitlines()
     except OSError as error:
-        raise StartError(f"[zmq] key_file: {path} cannot be read: {error.strerror}") from error
+        raise StartError(f"{option}: {path} cannot be read: {error.strerror}") from error
     keys = []
     for number, line in enumerate(lines, 1):
         if text := line.partition("#")[0].strip():
             try:
                 keys.append(parse(text))
             except ValueError as error:
-                raise StartError(f"[zmq] key_file: {path}, line {number}: {error}") from error
+                raise StartError(f"{option}: {path}, line {number}: {error}") from error
     if not keys:
-        raise StartError(f"[zmq] key_file: {path} holds no key; `qgsd keygen` makes one")
+        raise StartError(f"{option}: {path} holds no key; `qgsd keygen` makes one")
     return keys
 
 
@@ -136,6 +136,22 @@ def unlock(socket: zmq.Socket[bytes], key: ClusterKey) -> None:
     """What the socket connects to from now on must hold this key, and is told that we do."""
     socket.curve_publickey, socket.curve_secretkey = key.pair("worker")
     socket.curve_serverkey = key.public("proxy")
+
+
+# The control socket. Its public half is derived from the secret and never sent, so whoever gets through the
+# handshake holds the key: nobody has to be asked at the admission.
+
+
+def guard(socket: zmq.Socket[Any], key: ClusterKey) -> None:
+    """The control socket speaks CURVE only, and only with those who hold this key."""
+    socket.curve_secretkey = key.pair("master")[1]
+    socket.curve_server = True
+
+
+def introduce(socket: zmq.Socket[bytes], key: ClusterKey) -> None:
+    """A client of such a control socket, before it connects."""
+    socket.curve_publickey, socket.curve_secretkey = key.pair("operator")
+    socket.curve_serverkey = key.public("master")
 
 
 # A dispatcher that leaves listens beside its successor, under the key of before.

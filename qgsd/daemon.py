@@ -14,7 +14,7 @@ from typing import NoReturn
 from daemon import DaemonContext
 
 from qgsd.config import Loaded
-from qgsd.control import Client, CommandFailed, NoMaster, locate
+from qgsd.control import Client, ControlError, locate
 from qgsd.errors import StartError
 from qgsd.master import main as master
 from qgsd.master.instance import InstanceRole, check_settings
@@ -95,6 +95,10 @@ def _pidfile(loaded: Loaded) -> Path:
     return master.pidfile_path(loaded, "proxy" if loaded.settings.server.proxy else "server")
 
 
+def _client(loaded: Loaded, pidfile: Path) -> Client:
+    return Client(locate.control_of(pidfile), timeout=5, key_file=loaded.settings.control.key_file)
+
+
 def status(loaded: Loaded) -> int:
     """Print whether the instance runs; 0 if so, else 3."""
     pidfile = _pidfile(loaded)
@@ -102,9 +106,9 @@ def status(loaded: Loaded) -> int:
         print(f"qgsd is not running (pidfile {pidfile})")
         return _NOT_RUNNING
     try:
-        with Client(locate.control_of(pidfile), timeout=5) as client:
+        with _client(loaded, pidfile) as client:
             told = client.call("status")
-    except (NoMaster, CommandFailed) as error:
+    except ControlError as error:
         print(f"qgsd runs (pid {locate.read_pidfile(pidfile).pid}) but does not answer: {error}")
         return 0
     ready, target = told["workers"]["ready"], told["workers"]["target"]
@@ -125,7 +129,7 @@ def stop(loaded: Loaded, *, now: bool, patience: float) -> int:
         return _NOT_RUNNING
     pid = locate.read_pidfile(pidfile).pid
     master = _pidfd(pid)
-    _ask_to_stop(pidfile, now=now)
+    _ask_to_stop(loaded, pidfile, now=now)
     if master is not None and not select.select([master], [], [], patience)[0]:
         print(f"qgsd still runs after {patience:g} s; use --now to end it at once", file=sys.stderr)
         return 1
@@ -140,12 +144,12 @@ def _pidfd(pid: int | None) -> int | None:
         return None
 
 
-def _ask_to_stop(pidfile: Path, *, now: bool) -> None:
+def _ask_to_stop(loaded: Loaded, pidfile: Path, *, now: bool) -> None:
     """By command, or by signal to a master that does not answer."""
     try:
-        with Client(locate.control_of(pidfile), timeout=5) as client:
+        with _client(loaded, pidfile) as client:
             client.call("stop", now=now)
-    except (NoMaster, CommandFailed) as error:
+    except ControlError as error:
         pid = locate.read_pidfile(pidfile).pid
         if pid is None:
             raise StartError(f"the master does not answer ({error}) and {pidfile} names no pid") from error

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The few Linux calls that Python's standard library lacks.
 
-ctypes rather than python-prctl: two constants against a package that must be compiled.
+ctypes rather than python-prctl: three constants against a package that must be compiled.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,6 +26,11 @@ def _prctl(option: int, argument: int) -> None:
 def become_subreaper() -> None:
     """Orphaned descendants become children of this process, see prctl(2). OSError when refused."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def give_up_new_privileges() -> None:
+    """Neither this process nor what it starts gains rights by exec (setuid programs, file capabilities)."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def die_with_parent(parent: int) -> None:

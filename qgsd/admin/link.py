@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from qgsd.cluster_key import ClusterKey
 from qgsd.control import Client, CommandFailed, ControlError, NoMaster
 
 _LOOKING = 4
@@ -28,8 +29,9 @@ Event = dict[str, Any]
 class MasterLink:
     """Asks the master at `address`; raises what the client raises (`ControlError`)."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: ClusterKey | None = None) -> None:
         self._address = address
+        self._key = key
         self._looking = ThreadPoolExecutor(_LOOKING, "look")
         self._changing = ThreadPoolExecutor(_CHANGING, "change")
         self._own = threading.local()
@@ -58,7 +60,7 @@ class MasterLink:
     def _call(self, seconds: float, command: str, args: dict[str, Any]) -> Any:
         client: Client | None = getattr(self._own, "client", None)
         if client is None:
-            client = self._own.client = Client(self._address, seconds)
+            client = self._own.client = Client(self._address, seconds, key=self._key)
         try:
             return client.call(command, **args)
         except NoMaster:
@@ -81,7 +83,7 @@ class MasterLink:
         pause = threading.Event()
         while True:
             try:
-                with Client(self._address) as client:
+                with Client(self._address, key=self._key) as client:
                     for event in client.events(follow=True):
                         tell(event)
             except ControlError:

@@ -73,7 +73,7 @@ class AdminChild:
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.context = AdminContext(child.settings, MasterLink(child.begin.control))
+        self.context = AdminContext(child.settings, MasterLink(child.begin.control, *child.keys[:1]))
         self.gauges = Gauges(self.context.link, child.begin.metrics)
         self.live = Live(self.context, self.gauges)
         self.application = Application(

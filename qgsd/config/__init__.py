@@ -16,6 +16,7 @@ from .errors import ConfigError
 from .loading import Loaded, load, with_value
 from .options import (
     CacheSettings,
+    ConfineSettings,
     ControlSettings,
     LoggingSettings,
     ManagementSettings,
@@ -31,6 +32,7 @@ from .options import (
 __all__ = [
     "CacheSettings",
     "ConfigError",
+    "ConfineSettings",
     "ControlSettings",
     "Declaration",
     "Loaded",

@@ -20,20 +20,25 @@ is broken by further pings, and a master that went away or was replaced is notic
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import zmq
 from msgspec import UNSET
 
+from qgsd import cluster_key
+from qgsd.cluster_key import ClusterKey
 from qgsd.control import protocol
 from qgsd.control.commands.look import ALIVE
 from qgsd.control.endpoint import explain_silence
 from qgsd.control.errors import BadUsage, CommandFailed, NoMaster
 from qgsd.control.operations import Progress
 from qgsd.control.protocol import ErrorCode, Reply, Request
+from qgsd.errors import StartError
 
 CONNECT_TIMEOUT = 2.0
 """Seconds in which a living master answers a ping."""
@@ -53,11 +58,18 @@ class Client:
     """A connection to the control socket at `address`, by default that of the local instance.
 
     `timeout` is how long a command may take, `connect_timeout` how long the master may
-    take to answer at all; both in seconds. Raises `NoMaster` or `BadUsage`.
+    take to answer at all; both in seconds. `key`, or that of `key_file`, is for a socket on TCP that
+    wants one ([control] key_file); QGSRV_CONTROL_KEY_FILE may name it too. Raises `NoMaster` or `BadUsage`.
     """
 
     def __init__(
-        self, address: str | None = None, timeout: float = 60.0, *, connect_timeout: float = CONNECT_TIMEOUT
+        self,
+        address: str | None = None,
+        timeout: float = 60.0,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        key_file: str | None = None,
+        key: ClusterKey | None = None,
     ) -> None:
         if address is None:
             from qgsd.control.locate import find_control
@@ -73,6 +85,8 @@ class Client:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.setsockopt(zmq.IPV6, int("[" in address))
+        if address.startswith("tcp://") and (key := key or _key(key_file)) is not None:
+            cluster_key.introduce(self._socket, key)
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
@@ -209,6 +223,14 @@ class Client:
         pid = _pid_in(reply)
         if pid is not None and self._master is not None and pid != self._master:
             raise NoMaster(f"the master at {self.address} was replaced before it answered")
+
+
+def _key(key_file: str | None) -> ClusterKey | None:
+    path = key_file or os.environ.get("QGSRV_CONTROL_KEY_FILE")
+    try:
+        return cluster_key.read(Path(path), "key file")[0] if path else None
+    except StartError as error:
+        raise BadUsage("bad_key", str(error)) from None
 
 
 def _pid_in(pong: Reply) -> int | None:

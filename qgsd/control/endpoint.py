@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Addresses of control sockets: which are allowed, how one is bound, why one does not answer.
 
-Whoever can write to the control socket owns the instance, so it is either a socket
-file of mode 0600 or a TCP port of the loopback interface. ZeroMQ deletes an existing
-socket file before it binds, even one that another process listens on; so we look first.
+Whoever can write to the control socket owns the instance, so it is a socket file of mode
+0600 (0660 for a named group), a TCP port under a key, or one of the loopback interface.
+ZeroMQ deletes an existing socket file before it binds, even one that another process
+listens on; so we look first. In a folder where others may remove it, it is not made.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ CODE = "bad_address"
 _PROBE_TIMEOUT = 1.0
 
 
-def check_address(address: str) -> str:
+def check_address(address: str, *, encrypted: bool = False) -> str:
     """The address to bind; raises `Refused` when it is none, or would be reachable by others.
+
+    Where it is `encrypted`, under a key, other machines may reach it.
 
     >>> check_address("tcp://localhost:7000")
     'tcp://127.0.0.1:7000'
@@ -36,7 +39,7 @@ def check_address(address: str) -> str:
     if separator and scheme == "ipc":
         return _check_ipc(address, rest)
     if separator and scheme == "tcp":
-        return _check_tcp(address, rest)
+        return _check_tcp(address, rest, encrypted)
     raise Refused(CODE, f"control address {address!r}: write ipc:///PATH or tcp://127.0.0.1:PORT")
 
 
@@ -49,7 +52,7 @@ def _check_ipc(address: str, path: str) -> str:
     return address
 
 
-def _check_tcp(address: str, rest: str) -> str:
+def _check_tcp(address: str, rest: str, encrypted: bool) -> str:
     host, separator, port = rest.rpartition(":")
     if not separator or not (port == "*" or (port.isascii() and port.isdigit() and int(port) < 65536)):
         raise Refused(CODE, f"control address {address!r}: the port is missing or is not a number")
@@ -58,11 +61,11 @@ def _check_tcp(address: str, rest: str) -> str:
         loopback = ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
         loopback = False
-    if not loopback:
+    if not loopback and not encrypted:
         raise Refused(
             CODE,
-            f"control address {address!r}: the control socket has no passwords, so TCP is allowed on "
-            "127.0.0.1, ::1 and localhost only; from elsewhere come through ssh",
+            f"control address {address!r}: without a key TCP is allowed on 127.0.0.1, ::1 and localhost "
+            "only; give key_file in [control] (`qgsd keygen` makes one), or come through ssh",
         )
     return f"tcp://{host}:{port}"
 
@@ -103,6 +106,9 @@ def release(address: str) -> None:
 def _clear(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = path.parent.stat().st_mode
+        if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+            raise Refused(CODE, f"control socket {path}: everybody could replace it; chmod o-w {path.parent}")
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return
@@ -112,7 +118,20 @@ def _clear(path: Path) -> None:
         raise Refused(CODE, f"cannot make the control socket {path}: it exists and is not a socket")
     if knock(path) not in (errno.ECONNREFUSED, errno.ENOENT):
         raise Refused(CODE, f"another process listens on the control socket {path}")
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Refused(CODE, f"another user's socket is in the way: {path}: {error.strerror}") from None
+
+
+def admit_group(address: str, gid: int | None) -> None:
+    """Let a group use a socket file that is bound; None for everybody. OSError when that is not permitted."""
+    path = ipc_path(address)
+    if path is None:
+        return
+    if gid is not None:
+        os.chown(path, -1, gid)
+    path.chmod(0o666 if gid is None else 0o660)
 
 
 def ipc_path(address: str) -> Path | None:

@@ -28,6 +28,7 @@ DEFAULT_INSTANCE = "qgsd"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SUFFIX = ".pid"
 _LARGEST = 4096
+_ROOTS = Path("/run/qgsd")
 
 
 class PidFile(NamedTuple):
@@ -40,7 +41,7 @@ class PidFile(NamedTuple):
 def runtime_directory() -> Path:
     """/run/qgsd for root, $XDG_RUNTIME_DIR/qgsd for others, /tmp/qgsd-UID where that is not set."""
     if os.geteuid() == 0:
-        return Path("/run/qgsd")
+        return _ROOTS
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         return Path(runtime, "qgsd")
@@ -136,6 +137,8 @@ def find_control(instance: str | None = None) -> str:
     Raises `NoMaster` if it does not live, `BadUsage` if there are several to choose from.
     """
     live = live_instances()
+    if instance not in live and (shared := _shared_with_us(instance)):
+        return shared
     if instance is not None:
         pidfile = pidfile_of(instance)
         if instance not in live:
@@ -151,10 +154,25 @@ def find_control(instance: str | None = None) -> str:
     return control_of(runtime_directory() / f"{live[0]}{_SUFFIX}")
 
 
+def _shared_with_us(instance: str | None) -> str | None:
+    """The control address of the one instance of root that lets our group command ([control] group)."""
+    if os.geteuid() == 0 or not _is_ours(_ROOTS):
+        return None
+    if instance is None and live_instances():
+        return None
+    pidfiles = sorted(_ROOTS.glob(f"*{_SUFFIX}"))
+    named = [
+        file for file in pidfiles if instance in (None, file.name.removesuffix(_SUFFIX)) and is_live(file)
+    ]
+    addresses = [read_pidfile(file).control or default_control(file) for file in named]
+    usable = [address for address in addresses if os.access(address.removeprefix("ipc://"), os.W_OK)]
+    return usable[0] if len(usable) == 1 else None
+
+
 def _nothing_found() -> str:
     directory = runtime_directory()
     text = f"no instance of qgsd runs (no live pidfile in {directory}); start one with `qgsd start`"
-    if os.geteuid() != 0 and any(Path("/run/qgsd").glob(f"*{_SUFFIX}")):
+    if os.geteuid() != 0 and any(_ROOTS.glob(f"*{_SUFFIX}")):
         text += ", or reach the one of root with sudo"
     return text
 

@@ -65,6 +65,7 @@ class ErrorCode(StrEnum):
     REFUSED = "refused"
     BUSY = "busy"
     STOPPING = "stopping"
+    READ_ONLY = "read_only"
     FAILED = "failed"
     TIMEOUT = "timeout"
     NO_MASTER = "no_master"

@@ -118,7 +118,7 @@ def main_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(control=None, instance=None, json=False, timeout=DEFAULT_TIMEOUT)
+    parser.set_defaults(control=None, key_file=None, instance=None, json=False, timeout=DEFAULT_TIMEOUT)
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
     _declare_global(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -143,6 +143,9 @@ def _declare_global(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("options of every command", argument_default=argparse.SUPPRESS)
     group.add_argument(
         "--control", metavar="ADDRESS", help="the control socket: ipc://PATH or tcp://HOST:PORT"
+    )
+    group.add_argument(
+        "--key-file", metavar="PATH", help="the key of a control socket on TCP, where it wants one"
     )
     group.add_argument("--instance", metavar="NAME", help="which local instance, where several run")
     group.add_argument("--json", action="store_true", help="print one JSON document (events: one a line)")
@@ -176,6 +179,9 @@ def _help(parser: argparse.ArgumentParser, topic: list[str] | None) -> NoReturn:
 
 def _run(command: Command[Any], options: argparse.Namespace) -> int:
     address = options.control or find_control(options.instance)
+    if options.key_file:
+        # For every client that this takes, also the one that waits for a departure.
+        os.environ["QGSRV_CONTROL_KEY_FILE"] = options.key_file
     with Client(address, options.timeout) as client:
         if command.streams(command.decode(command.wire(options))):
             return _follow(client, options)

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, cast
 import zmq
 import zmq.asyncio
 
+from qgsd import cluster_key
+from qgsd.cluster_key import ClusterKey
 from qgsd.control import endpoint, protocol
 from qgsd.control.commands import COMMANDS, Command, unknown_command
 from qgsd.control.operations import Operations, Progress, Refused
@@ -51,11 +53,22 @@ class _Peer(NamedTuple):
 class ControlServer:
     """Serves the control commands on `address`; lives in the master's event loop.
 
-    Raises `Refused` at construction for an address that others could reach.
+    With `readonly` it takes only commands that look. With a key it speaks CURVE, on TCP. Raises `Refused` at
+    construction for an address that others could reach.
     """
 
-    def __init__(self, address: str, operations: Operations, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
-        self.address = endpoint.check_address(address)
+    def __init__(
+        self,
+        address: str,
+        operations: Operations,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        readonly: bool = False,
+        key: ClusterKey | None = None,
+    ) -> None:
+        self.address = endpoint.check_address(address, encrypted=key is not None)
+        self._readonly = readonly
+        self._key = key
         self._operations = operations
         self._max_in_flight = max_in_flight
         self._context: zmq.asyncio.Context | None = None
@@ -71,6 +84,8 @@ class ControlServer:
         socket.linger = 0
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         socket.setsockopt(zmq.MAXMSGSIZE, _HARD_LIMIT)
+        if self._key is not None and self.address.startswith("tcp://"):
+            cluster_key.guard(socket, self._key)
         try:
             self.address = endpoint.bind(socket, self.address)
         except Refused:
@@ -142,6 +157,10 @@ class ControlServer:
         if command is None:
             raise Refused(ErrorCode.UNKNOWN_COMMAND, unknown_command(request.command))
         args = command.decode(request.args)
+        if self._readonly and command.changes(args):
+            raise Refused(
+                ErrorCode.READ_ONLY, f"{command.name}: this control socket takes commands that only look"
+            )
         if command.streams(args):
             self._start_stream(peer, request.id, command, args)
             return

@@ -17,7 +17,7 @@ import msgspec
 from qgsd.cluster_key import ClusterKey, keys_of
 from qgsd.config import Loaded, ManagementSettings, ServerSettings, Settings
 from qgsd.errors import StartError
-from qgsd.master import listeners, management
+from qgsd.master import control_access, listeners, management
 from qgsd.master.listeners import Listener
 from qgsd.master.pidfile import PidFile
 from qgsd.master.snapshot import Role
@@ -162,10 +162,14 @@ class Instance:
             role=role, slot=0, row=0, generation=0, instance=self.name, machine=self.machine,
             settings=encoded_for(role, settings),
             front=self.front.address if self.front else "", back=back, token=self.token,
-            keys=[key.secret for key in self.keys],
+            keys=[key.secret for key in (self._control_keys() if role == "admin" else self.keys)],
             control=self.control if role == "admin" else "",
             metrics=str(self.metrics) if self.has_admin and role in ("http", "admin") else "",
         )  # fmt: skip
+
+    def _control_keys(self) -> list[ClusterKey]:
+        key = control_access.key_of(self.settings.control)
+        return [key] if key else []
 
     def stop_listening(self) -> None:
         """Refuse new clients; those that are connected stay with their http child."""
@@ -212,6 +216,7 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
     if settings.server.ssl and role != "worker":
         _check_tls("server", settings.server)
     management.check(settings.management)
+    control_access.check(settings.control)
     if settings.management.enabled and settings.management.ssl:
         _check_tls("management", settings.management)
 

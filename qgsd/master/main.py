@@ -15,6 +15,7 @@ from typing import Any
 import setproctitle
 
 from qgsd import extensions, started
+from qgsd.cluster_key import ClusterKey
 from qgsd.config import Loaded, render
 from qgsd.control import locate
 from qgsd.control.errors import BadUsage
@@ -22,7 +23,7 @@ from qgsd.control.operations import Refused
 from qgsd.control.server import ControlServer
 from qgsd.errors import StartError
 from qgsd.log import MasterLog
-from qgsd.master import management
+from qgsd.master import control_access, management
 from qgsd.master.instance import Instance, InstanceRole, check_settings
 from qgsd.master.notify import Notifier
 from qgsd.master.operations import MasterOperations
@@ -123,7 +124,10 @@ class _Master:
         self.instance = instance
         self.notifier = Notifier(os.environ)
         self.log = MasterLog(instance.settings.logging.level, instance.settings.logging.file)
-        told = management.warnings(instance.settings.management)
+        told = [
+            *management.warnings(instance.settings.management),
+            *control_access.warnings(instance.settings.control),
+        ]
         for warning in (*render.warnings(instance.loaded), *extensions.policies_in_vain(), *told):
             logger.warning("%s", warning.removeprefix("warning: "))
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -137,7 +141,8 @@ class _Master:
         self.supervisor = Supervisor(self.instance)
         self.operations = MasterOperations(self.supervisor)
         self._preload()
-        self.control = await self._open_control()
+        self.controls: list[ControlServer] = []
+        await self._open_controls()
         self._tell_starter = self.instance.on_serving
         self.instance.on_serving = self._announce
         try:
@@ -146,7 +151,8 @@ class _Master:
             await self._let_children_finish_speaking()
             self.supervisor.exits.raise_startup_failure()
         finally:
-            await self.control.close()
+            for control in self.controls:
+                await control.close()
             if self.supervisor.link is not None:
                 self.supervisor.link.close()
 
@@ -156,16 +162,29 @@ class _Master:
         except Refused as error:
             raise StartError(error.message) from error
 
-    async def _open_control(self) -> ControlServer:
+    async def _open_controls(self) -> None:
+        instance, settings = self.instance, self.instance.settings.control
+        key = control_access.key_of(settings)
+        control = await self._open_control("address", instance.control, key)
+        readonly = ""
+        if settings.readonly:
+            readonly = await self._open_control("readonly", settings.readonly, key, readonly=True)
+        instance.control = control
+        instance.admit_admin(control)
+        control_access.admit(settings, control, readonly)
+        instance.pidfile.write(control)
+
+    async def _open_control(
+        self, option: str, address: str, key: ClusterKey | None, *, readonly: bool = False
+    ) -> str:
+        """The address to connect to. Raises `StartError`."""
         try:
-            control = ControlServer(self.instance.control, self.operations)
+            control = ControlServer(address, self.operations, readonly=readonly, key=key)
             await control.start()
         except Refused as error:
-            raise StartError(f"[control] address: {error.message}") from error
-        self.instance.control = control.address
-        self.instance.admit_admin(control.address)
-        self.instance.pidfile.write(control.address)
-        return control
+            raise StartError(f"[control] {option}: {error.message}") from error
+        self.controls.append(control)
+        return control.address
 
     def _announce(self) -> None:
         self.notifier.ready()

@@ -95,6 +95,7 @@ class Spawner:
         user = {}
         if self._user is not None and os.geteuid() == 0:
             environment |= {"HOME": self._user.home, "USER": self._user.name, "LOGNAME": self._user.name}
+            # All three ids and all groups: nothing is left by which to become root again.
             user = {"user": self._user.uid, "group": self._user.gid, "extra_groups": list(self._user.groups)}
         try:
             record.process = subprocess.Popen(
@@ -193,7 +194,7 @@ class Spawner:
             tmpdir=str(record.tmpdir or ""),
             reserve=record.reserve,
             # Nobody else is at the ends of a connection that they protect.
-            keys=begin.keys if record.role in ("dispatcher", "worker") else [],
+            keys=begin.keys if record.role in ("dispatcher", "worker", "admin") else [],
             answers=str(self._answers) if record.role == "http" else "",
         )
         record.channel.send(order, [self._children.board.descriptor, *listeners])

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 from qgsd import messages
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
-from qgsd.worker import environment
+from qgsd.worker import confinement, environment
 
 if TYPE_CHECKING:
     from qgsd.worker.qgis_server import QgisServer
@@ -103,6 +103,7 @@ class Template:
             _renew_wakeups()
             _wait_for_adoption(middle, self.master)
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
+            confinement.apply(child.settings.confine)
             self.work(child, self.qgis)
             status = 0
         except BaseException:

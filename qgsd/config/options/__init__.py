@@ -11,6 +11,7 @@ from . import fairness as _fairness
 from . import public
 from .answers import AnswersSettings
 from .cache import CacheSettings
+from .confine import ConfineSettings
 from .control import ControlSettings
 from .fairness import FairnessSettings
 from .logging import LoggingSettings
@@ -45,6 +46,7 @@ class Settings:
     api_endpoints: dict[str, str] = field(default_factory=dict)
     api_enabled: dict[str, bool] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    confine: ConfineSettings = field(default_factory=ConfineSettings)
     requests: RequestsSettings = field(default_factory=RequestsSettings)
     answers: AnswersSettings = field(default_factory=AnswersSettings)
     answer_rules: dict[str, str] = field(default_factory=dict)
@@ -62,6 +64,7 @@ __all__ = [
     "OPEN_SECTIONS",
     "AnswersSettings",
     "CacheSettings",
+    "ConfineSettings",
     "ControlSettings",
     "FairnessSettings",
     "LoggingSettings",

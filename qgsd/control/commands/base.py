@@ -47,6 +47,9 @@ class Command(ABC, Generic[A]):
 
     arguments: type[A]
 
+    looks: ClassVar[bool] = False
+    """Whether it only looks, whatever its arguments; only such commands are taken on a read-only socket."""
+
     # ----------------------------------------------------------- in the master
 
     @abstractmethod
@@ -60,6 +63,10 @@ class Command(ABC, Generic[A]):
         except msgspec.ValidationError as error:
             text = str(error).replace("$.", "")
             raise Refused(ErrorCode.BAD_ARGUMENTS, f"{self.name}: {text}") from None
+
+    def changes(self, args: A) -> bool:
+        """Whether it may change something."""
+        return not self.looks
 
     def streams(self, args: A) -> bool:
         """Whether it goes on sending progress until the client has had enough.

@@ -36,6 +36,7 @@ class StatusCommand(Command[Arguments]):
     """
 
     name = "status"
+    looks = True
     help = "show the instance in one look"
     arguments = Arguments
 
@@ -59,6 +60,7 @@ class Ps(Command[Arguments]):
     """
 
     name = "ps"
+    looks = True
     help = "list the processes: role, slot, state, memory, project"
     arguments = Arguments
 
@@ -87,6 +89,7 @@ class Events(Command[EventsArguments]):
     """
 
     name = "events"
+    looks = True
     help = "show what happened lately, or follow what happens"
     arguments = EventsArguments
 
@@ -144,6 +147,7 @@ class Config(Command[Arguments]):
     """
 
     name = "config"
+    looks = True
     help = "list the effective options and where each came from"
     arguments = Arguments
 
@@ -165,6 +169,7 @@ class Plugins(Command[Arguments]):
     """
 
     name = "plugins"
+    looks = True
     help = "list QGIS Server plugins: version, and why one does not load"
     arguments = Arguments
 
@@ -183,6 +188,7 @@ class Ping(Command[Arguments]):
     """Ask the master for a sign of life; says `pong` and how many milliseconds it took."""
 
     name = "ping"
+    looks = True
     help = "ask for a sign of life"
     arguments = Arguments
 
@@ -205,6 +211,7 @@ class Version(Command[Arguments]):
     """The versions of qgsdctl, of the running master and of the QGIS it serves with."""
 
     name = "version"
+    looks = True
     help = "show the versions of qgsdctl, the master and QGIS"
     arguments = Arguments
 

@@ -32,6 +32,9 @@ class Quarantine(Command[QuarantineArguments]):
     help = "list the requests that crash QGIS, or let them out (clear)"
     arguments = QuarantineArguments
 
+    def changes(self, args: QuarantineArguments) -> bool:
+        return args.action is not None
+
     async def run(
         self, operations: Operations, args: QuarantineArguments, progress: Progress
     ) -> list[QuarantineRecord]:

@@ -24,6 +24,7 @@ class Projects(Command[Arguments]):
     """
 
     name = "projects"
+    looks = True
     help = "list the open projects, with their workers and what they cost"
     arguments = Arguments
 

@@ -23,6 +23,7 @@ class Queue(Command[Arguments]):
     """
 
     name = "queue"
+    looks = True
     help = "show who waits for a worker, by project"
     arguments = Arguments
 

@@ -27,6 +27,7 @@ class Top(Command[Arguments]):
     """
 
     name = "top"
+    looks = True
     help = "watch processes, queue and rates live"
     arguments = Arguments
 
