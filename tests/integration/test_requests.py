@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -150,3 +152,20 @@ def test_clients_write_only_to_projects_that_are_named(asked: Instance, root: Pa
     assert is_there()
     assert "SUCCESS" in delete("free/town")
     assert not is_there()
+
+
+def test_projects_cannot_run_python(asked: Instance, root: Path, tmp_path: Path) -> None:
+    """Neither by macros nor by functions of expressions: QGIS Server in our workers has nobody to run them."""
+    traces = [tmp_path / "macro", tmp_path / "function"]
+    code = "import pathlib\ndef openProject():\n    pathlib.Path({!r}).touch()\nopenProject()\n"
+    macro, function = (escape(code.format(str(trace)), {'"': "&quot;"}) for trace in traces)
+    text = (root / "open.qgs").read_text()
+    properties = (
+        f'<Macros><pythonCode type="QString">{macro}</pythonCode></Macros>'
+        f'<ExpressionFunctions><pythonCode type="QString">{function}</pythonCode></ExpressionFunctions>'
+    )
+    changed = re.sub(r"<properties>", f"<properties>{properties}".replace("\\", "\\\\"), text, count=1)
+    assert changed != text
+    (root / "macros.qgs").write_text(changed)
+    assert asked.ows("macros", **GET_MAP).status == 200
+    assert not [trace for trace in traces if trace.exists()]
