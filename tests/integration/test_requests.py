@@ -155,7 +155,7 @@ def test_clients_write_only_to_projects_that_are_named(asked: Instance, root: Pa
 
 
 def test_projects_cannot_run_python(asked: Instance, root: Path, tmp_path: Path) -> None:
-    """Neither by macros nor by functions of expressions: QGIS Server in our workers has nobody to run them."""
+    """Neither by macros nor by functions of expressions: in our workers QGIS has nobody to run them."""
     traces = [tmp_path / "macro", tmp_path / "function"]
     code = "import pathlib\ndef openProject():\n    pathlib.Path({!r}).touch()\nopenProject()\n"
     macro, function = (escape(code.format(str(trace)), {'"': "&quot;"}) for trace in traces)
