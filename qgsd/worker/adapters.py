@@ -62,8 +62,8 @@ class StreamedResponse(QgsBufferServerResponse):
         self._flushed = False
         self._sent = False
         self._finished = False
-        # QGIS gets a bare pointer: it must live as long as the response.
-        self._feedback = QgsFeedback()
+        # Made when it is asked for. QGIS gets a bare pointer: it must live as long as the response.
+        self._feedback: QgsFeedback | None = None
         buffer = super().io()
         assert isinstance(buffer, QBuffer)
         self._buffer = buffer
@@ -139,6 +139,8 @@ class StreamedResponse(QgsBufferServerResponse):
 
     def feedback(self) -> QgsFeedback:
         """Asked for by QGIS 3.36 and later."""
+        if self._feedback is None:
+            self._feedback = QgsFeedback()
         return self._feedback
 
     # Our own side.
@@ -155,13 +157,14 @@ class StreamedResponse(QgsBufferServerResponse):
     @property
     def cancelled(self) -> bool:
         """QGIS was asked to stop; nothing of what it wrote since has been sent, for it may be a part only."""
-        return self._feedback.isCanceled()
+        return self._feedback is not None and self._feedback.isCanceled()
 
     def _pass_on(self, *, last: bool) -> None:
-        data = b"" if self.cancelled else bytes(self._buffer.data())
+        cancelled = self.cancelled
+        data = b"" if cancelled else bytes(self._buffer.data())
         self._mark = 0
         self.truncate()
-        if self.cancelled:
+        if cancelled:
             return
         headers = [] if self._sent else list(self._headers.items())
         self._sent = True

@@ -12,12 +12,13 @@ from qgsd import messages
 logger = logging.getLogger("qgsd.worker")
 
 
-@contextlib.contextmanager
-def debugging(request: messages.Request) -> Iterator[None]:
+def debugging(request: messages.Request) -> contextlib.AbstractContextManager[None]:
     """While the body runs, everything is logged if the request may ask for that."""
-    if not request.debug:
-        yield
-        return
+    return _logging_all(request) if request.debug else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _logging_all(request: messages.Request) -> Iterator[None]:
     root = logging.getLogger()
     raised = _Raised(root.level)
     for handler in root.handlers:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 from qgis.core import QgsNetworkAccessManager
 from qgis.PyQt.QtCore import QUrl
-from qgis.PyQt.QtNetwork import QNetworkCookie
+from qgis.PyQt.QtNetwork import QNetworkCookie, QNetworkCookieJar
 
 from qgsd.config import Settings
 from qgsd.nesting import COOKIE, mark
@@ -38,18 +38,28 @@ class NestingMark:
 
     def __init__(self, token: str, settings: Settings) -> None:
         self._token = token
+        # These two are kept, or PyQt would look each time for what class of Python they are: 60 µs.
+        self._manager = QgsNetworkAccessManager.instance()
+        self._jar: QNetworkCookieJar | None = None
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """The hosts that settings of the moment name."""
-        hosts = own_hosts(settings)
-        self._addresses = [QUrl(f"http://[{host}]/" if ":" in host else f"http://{host}/") for host in hosts]
+        self._cookies = [_cookie_of(host) for host in own_hosts(settings)]
 
     def set(self, depth: int, id: str) -> None:
         """The request `id`, at this depth, is served from now on."""
-        cookie = QNetworkCookie(COOKIE.encode(), mark(self._token, depth, id).encode())
-        manager = QgsNetworkAccessManager.instance()
-        assert manager is not None
-        jar = manager.cookieJar()
-        for address in self._addresses:
-            jar.setCookiesFromUrl([cookie], address)
+        value = mark(self._token, depth, id).encode()
+        assert self._manager is not None
+        self._jar = self._manager.cookieJar()
+        assert self._jar is not None
+        for cookie in self._cookies:
+            cookie.setValue(value)
+            self._jar.insertCookie(cookie)
+
+
+def _cookie_of(host: str) -> QNetworkCookie:
+    """The cookie for all paths and ports of a host, without its value."""
+    cookie = QNetworkCookie(COOKIE.encode())
+    cookie.normalize(QUrl(f"http://[{host}]/" if ":" in host else f"http://{host}/"))
+    return cookie

@@ -129,7 +129,10 @@ def _log_qgis_messages(*, qgis_info: bool) -> None:
     other = logging.INFO if qgis_info else logging.DEBUG
 
     def received(text: str, tag: str, level: Qgis.MessageLevel) -> None:
-        logger.log(levels.get(level, other), "%s: %s", tag, without_passwords(text))
+        number = levels.get(level, other)
+        # QGIS has something to say of every request.
+        if logger.isEnabledFor(number):
+            logger.log(number, "%s: %s", tag, without_passwords(text))
 
     message_log = QgsApplication.messageLog()
     assert message_log is not None

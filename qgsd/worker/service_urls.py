@@ -7,7 +7,7 @@ source of later ones). It does read the headers of the same meaning right, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 
 _HEADERS = {
     "QGIS_SERVER_SERVICE_URL": "X-Qgis-Service-Url",
@@ -30,7 +30,9 @@ def take(environ: MutableMapping[str, str]) -> Pairs:
     return [(header, url) for header, url in taken if url]
 
 
-def add(headers: Pairs, urls: Iterable[tuple[str, str]]) -> Pairs:
+def add(headers: Pairs, urls: Pairs) -> Pairs:
     """A request's headers with those of `urls` that a proxy has not said itself."""
+    if not urls:
+        return headers
     said = {name.lower() for name, _ in headers}
     return headers + [(name, url) for name, url in urls if name.lower() not in said]
