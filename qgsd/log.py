@@ -9,11 +9,16 @@ the log, what a child said last before it died is not lost, and rotation concern
 
 from __future__ import annotations
 
+import array
+import contextlib
+import fcntl
 import logging
-import logging.handlers
 import os
 import re
 import sys
+import termios
+
+from qgsd.log_file import LogFile
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _LEVELS = {priority: level for level, priority in _PRIORITIES.items()} | {5: logging.INFO, 0: 50, 1: 50}
@@ -26,12 +31,35 @@ def level_number(name: str) -> int:
     return logging.getLevelNamesMapping()[name.upper()]
 
 
+# Begins a line that says about which request the lines before it are.
+MARK = "<=>"
+_STDERR = 2
+_subject = ""
+
+
+def about(request_id: str) -> None:
+    """What this process says from now on is about this request. For who serves one at a time."""
+    global _subject
+    _subject = f"[{request_id}] "
+
+
+def settle(request_id: str) -> None:
+    """The request is over. If the master has yet to read what was said, tell it what that was about."""
+    global _subject
+    _subject = ""
+    unread = array.array("i", [0])
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(_STDERR, termios.FIONREAD, unread)
+        if unread[0]:
+            os.write(_STDERR, f"{MARK}{request_id}\n".encode())
+
+
 class _PriorityFormatter(logging.Formatter):
     """Each line of a record behind its priority, so that a traceback stays one severity."""
 
     def format(self, record: logging.LogRecord) -> str:
-        priority = _PRIORITIES.get(record.levelno, 6)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+        front = f"<{_PRIORITIES.get(record.levelno, 6)}>{_subject}"
+        return "\n".join(front + line for line in super().format(record).splitlines())
 
 
 def log_to_master(level: str) -> None:
@@ -41,12 +69,31 @@ def log_to_master(level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level_number(level), force=True)
 
 
-def parse_line(line: str) -> tuple[int, str]:
-    """A line of a child's stderr as level and text; without a priority it is a warning."""
+def parse_line(line: str) -> tuple[int, str, bool]:
+    """Level and text of a line of a child's stderr, and whether it is a record; all else is a warning."""
     match = _PREFIX.match(line)
     if match is None:
-        return logging.WARNING, line
-    return _LEVELS[int(match[1])], line[match.end() :]
+        return logging.WARNING, line, False
+    return _LEVELS[int(match[1])], line[match.end() :], True
+
+
+class _FileHandler(logging.Handler):
+    """To a `LogFile`. What cannot be written is lost: the master must not fail for it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.file = LogFile(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            with contextlib.suppress(OSError):
+                self.file.write(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        super().close()
+        self.file.close()
 
 
 class MasterLog:
@@ -54,23 +101,28 @@ class MasterLog:
 
     def __init__(self, level: str, path: str) -> None:
         """OSError when the file cannot be opened."""
-        self._path = path
-        if path:
-            self._handler: logging.StreamHandler = logging.handlers.WatchedFileHandler(path)  # type: ignore[type-arg]
-            formatter: logging.Formatter = logging.Formatter(_FORMAT)
-        else:
-            self._handler = logging.StreamHandler(sys.stderr)
-            under_journald = "JOURNAL_STREAM" in os.environ
-            formatter = (
-                _PriorityFormatter("%(name)s: %(message)s") if under_journald else logging.Formatter(_FORMAT)
-            )
-        self._handler.setFormatter(formatter)
-        logging.basicConfig(handlers=[self._handler], level=level_number(level), force=True)
+        self._file = _FileHandler(path) if path else None
+        handler = self._file or logging.StreamHandler(sys.stderr)
+        to_journal = self._file is None and is_journal(2)
+        # The journal knows the time itself.
+        handler.setFormatter(
+            _PriorityFormatter("%(name)s: %(message)s") if to_journal else logging.Formatter(_FORMAT)
+        )
+        logging.basicConfig(handlers=[handler], level=level_number(level), force=True)
 
     def reopen(self) -> None:
         """Write to a new file of the same name."""
-        if isinstance(self._handler, logging.handlers.WatchedFileHandler):
-            self._handler.reopenIfNeeded()
+        if self._file is not None:
+            self._file.file.reopen()
+
+
+def is_journal(descriptor: int) -> bool:
+    """Whether journald reads what is written there: a stream may have been redirected (systemd.exec(5))."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def set_level(level: str) -> None:

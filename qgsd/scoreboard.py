@@ -6,7 +6,7 @@ gives it to the next child). The table is an anonymous memory file whose descrip
 the master hands to the children, so nothing is left behind however the instance ends.
 
 Fields are naturally aligned 4 and 8 byte values: on the machines that QGIS runs on
-a reader sees the old or the new value, never half of each. Text (the project) can
+a reader sees the old or the new value, never half of each. Text (project, request id) can
 be torn; it is for display only. Times are seconds of CLOCK_MONOTONIC, which all
 processes of a machine share.
 """
@@ -20,6 +20,8 @@ from enum import IntEnum
 
 ROWS = 2304
 _PROJECT_BYTES = 120
+# The longest id that a client may give has 128 letters.
+_REQUEST_BYTES = 136
 
 
 class State(IntEnum):
@@ -66,6 +68,7 @@ class Row(ctypes.Structure):
         ("busy_ms", ctypes.c_uint64),
         ("oldest", ctypes.c_double),
         ("_project", ctypes.c_char * _PROJECT_BYTES),
+        ("_request", ctypes.c_char * _REQUEST_BYTES),
     )
 
     state: int
@@ -90,6 +93,7 @@ class Row(ctypes.Structure):
     project_load_ms: int
     project_evictions: int
     _project: bytes
+    _request: bytes
 
     @property
     def project(self) -> str:
@@ -102,6 +106,15 @@ class Row(ctypes.Structure):
         raw = name.encode("utf-8", "replace")[: _PROJECT_BYTES - 1]
         # A cut through a character would show as a replacement sign.
         self._project = raw.decode("utf-8", "ignore").encode("utf-8")
+
+    @property
+    def request(self) -> str:
+        """The id of the request that is being served; empty where none is."""
+        return self._request.decode("ascii", "replace") if self.deadline else ""
+
+    @request.setter
+    def request(self, id: str) -> None:
+        self._request = id.encode("ascii", "replace")[: _REQUEST_BYTES - 1]
 
     def clear(self) -> None:
         """Make the row ready for its next child."""

@@ -52,6 +52,12 @@ def is_own_fault(status: int | None) -> bool:
     return status is not None and (status > 0 or -status in _OWN_SIGNALS)
 
 
+def _request_of(record: ChildRecord) -> dict[str, str]:
+    """The id of the request that was running in it, for the details of an event."""
+    id = record.row.request if record.role == "worker" else ""
+    return {"request": id} if id else {}
+
+
 class Exits:
     """Judges each end. `lost(record, reason, own_fault)` tells the dispatcher of every worker's."""
 
@@ -92,7 +98,7 @@ class Exits:
     def _killed(self, record: ChildRecord) -> str:
         """How it failed, where the slot's next child may fail likewise."""
         reason = f"{record.name} was killed: {record.kill_reason}"
-        details = {"slot": record.slot, "pid": record.pid, "cause": record.kill_cause}
+        details = {"slot": record.slot, "pid": record.pid, "cause": record.kill_cause} | _request_of(record)
         self._events.add(f"{record.role}.killed", reason, details)
         self._counts[record.role, "killed", record.kill_cause] += 1
         self._lost(record, record.kill_reason, record.kill_cause in _OWN_CAUSES)
@@ -102,7 +108,7 @@ class Exits:
     def _crashed(self, record: ChildRecord, status: int | None) -> str:
         how = how_ended(status)
         doing = f" while it served {record.row.project}" if record.row.deadline else ""
-        details = {"slot": record.slot, "pid": record.pid, "status": status}
+        details = {"slot": record.slot, "pid": record.pid, "status": status} | _request_of(record)
         self._events.add(f"{record.role}.crashed", f"{record.name} {how}{doing}", details)
         self.crashes += 1
         self._counts[record.role, "crashed", _crash_word(status)] += 1

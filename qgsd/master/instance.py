@@ -104,7 +104,7 @@ class Instance:
         directory = self.pidfile.directory
         self.tmp.mkdir()
         self.tmp.chmod(0o711)
-        self._give_logs_to_user()
+        self.give_logs_to_user()
         if self.has_http:
             self.service = listeners.service_listeners(self.settings, os.environ)
             self.front = listeners.ipc_listener(directory / "front")
@@ -120,7 +120,7 @@ class Instance:
             if self.user is not None:
                 self.user.own(self.metrics)
 
-    def _give_logs_to_user(self) -> None:
+    def give_logs_to_user(self) -> None:
         """http children write the access log themselves, as the user they run as. Raises `StartError`."""
         logging = self.settings.logging
         files = {logging.file, logging.access} - {"", "-", "off"}

@@ -14,7 +14,7 @@ from typing import Any
 
 import setproctitle
 
-from qgsd import extensions, started
+from qgsd import extensions, messages, started
 from qgsd.cluster_key import ClusterKey
 from qgsd.config import Loaded, render
 from qgsd.control import locate
@@ -239,12 +239,23 @@ class _Master:
                 self.notifier.stopping()
                 operations.begin_stop(now=True)
             case "USR1":
-                self.log.reopen()
+                self._reopen_logs()
             case "USR2":
                 self._spawn(operations.restart(wait=True, progress=_ignore))
             case "TTIN" | "TTOU":
                 change = 1 if name == "TTIN" else -1
                 self._spawn(operations.scale(change, relative=True, wait=False, progress=_ignore))
+
+    def _reopen_logs(self) -> None:
+        """Files of the same names, where the user of the http children may have to be given new ones."""
+        try:
+            self.instance.give_logs_to_user()
+        except StartError as error:
+            logger.error("%s", error)
+        self.log.reopen()
+        for record in self.supervisor.children:
+            if record.role == "http":
+                self.supervisor.tell(record, messages.ReopenLogs())
 
     async def _watch_triggers(self) -> None:
         while self.supervisor.stopping == "no":

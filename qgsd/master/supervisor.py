@@ -201,7 +201,9 @@ class Supervisor:
         loop.add_reader(record.channel.fileno(), self._report, record)
         if record.pidfd is not None:
             loop.add_reader(record.pidfd, self._ended, record)
-        following = child_logs.follow(record.log_pipe, f"qgsd.{record.name}", record.heard)
+        following = child_logs.follow(
+            record.log_pipe, f"qgsd.{record.name}", record.heard, lambda: record.row.request
+        )
         record.log = asyncio.create_task(following, name="child log")
 
     def _drain(self, key: int, reason: str, linger: float) -> None:

@@ -80,6 +80,8 @@ from .wire import (
     decode_request,
     decode_to_http,
     decode_to_worker,
+    inner_id,
+    public_id,
     shared,
 )
 
@@ -159,5 +161,7 @@ __all__ = [
     "decode_to_http",
     "decode_to_worker",
     "encode",
+    "inner_id",
+    "public_id",
     "shared",
 ]

@@ -23,6 +23,20 @@ Headers = list[tuple[str, str]]
 PLUGIN_API = "API"
 
 
+def inner_id(unique: str, public: str) -> str:
+    """The id of a request between the processes: two clients may give theirs the same one."""
+    return f"{unique}~{public}"
+
+
+def public_id(id: str) -> str:
+    """The id by which clients and logs know the request of this inner one.
+
+    >>> public_id(inner_id("7", "map-1")), public_id("map-1")
+    ('map-1', 'map-1')
+    """
+    return id.rpartition("~")[2]
+
+
 # --- http child -> dispatcher -------------------------------------------------
 
 

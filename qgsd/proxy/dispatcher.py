@@ -350,7 +350,7 @@ class Dispatcher:
             self._tell("request.timeout", failure.message, failure.id, failure.key)
 
     def _tell(self, event: str, reason: str, id: str, project: str) -> None:
-        self.child.happened(event, reason, request=id, project=project)
+        self.child.happened(event, reason, request=messages.public_id(id), project=project)
 
     def _to_worker(self, worker: bytes, message: messages.ToWorker) -> None:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 import zmq
 from qgis.core import QgsProject
 
-from qgsd import __version__, descriptors, messages
+from qgsd import __version__, descriptors, log, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.cluster_key import KeyRing
@@ -238,7 +238,7 @@ class Worker:
 
     def _load(self, order: messages.LoadProject) -> None:
         row, now = self.child.row, time.monotonic()
-        row.project = order.project
+        row.project, row.request = order.project, ""
         row.since, row.deadline = now, now + self.child.settings.cache.load_timeout
         row.state = State.BUSY
         try:
@@ -290,7 +290,9 @@ class Worker:
     def _serve(self, assignment: messages.Assignment, request: messages.Request, body: bytes) -> None:
         self.running = request.id
         row, now = self.child.row, time.monotonic()
-        row.project = request.project
+        id = messages.public_id(request.id)
+        row.project, row.request = request.project, id
+        log.about(id)
         row.since, row.deadline = now, now + assignment.remaining
         row.state = State.BUSY
         try:
@@ -316,6 +318,7 @@ class Worker:
             )
         self.running = ""
         row.requests += 1
+        log.settle(id)
         self._rest()
         while self.postponed:
             self._close(self.postponed.pop(0))

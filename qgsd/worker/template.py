@@ -10,6 +10,7 @@ What must and must not happen here is in docs/fork-safety.md.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -98,6 +99,8 @@ class Template:
             os.dup2(log_pipe, 1)
             os.dup2(log_pipe, 2)
             os.close(log_pipe)
+            # A crash of QGIS says where in Python it was; the signal then does what it always does.
+            faulthandler.enable()
             environment.use_tmpdir(os.environ, order.tmpdir)
             _renew_random_numbers()
             _renew_wakeups()

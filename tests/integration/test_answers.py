@@ -92,7 +92,7 @@ def test_a_document_is_made_once_for_all_http_children(server: Instance) -> None
         assert server.get(target).body == first.body
     assert server.ctl_json("status")["counters"]["cache_hits"] == kept + 20
     assert sum(worker["requests"] for worker in server.workers()) == asked
-    wait_for("the hits are in the access log", lambda: server.log_text.count(" cached\n") >= 20)
+    wait_for("the hits are in the access log", lambda: server.log_text.count(" cache=kept ") >= 20)
 
 
 def test_who_has_it_is_told_so_without_a_worker(server: Instance) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..declaration import RUN, WORKER, option
-from ..kinds import Boolean, Choice, Path
+from ..kinds import DAY, Boolean, Choice, Number, Path
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,15 @@ class LoggingSettings:
     )
     file: str = option("", Path(), "log here instead of stderr")
     access: str = option("-", Path(words=("-", "off"), empty=False), "access log: - (stdout), off, or a file")
+    access_format: str = option(
+        "combined",
+        Choice(("common", "combined", "json")),
+        "form of the access log; each has where the time went and what was asked (docs/logs.md)",
+        live=True,
+    )
+    slow: float = option(
+        0.0, Number(0, DAY), "log a request that took so many seconds, as a warning; 0: none", live=True
+    )
     qgis_info: bool = option(
         False, Boolean(), "QGIS's own info messages too", live=True, also=("QGSRV_QGIS_INFO",)
     )

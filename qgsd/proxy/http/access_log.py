@@ -1,129 +1,148 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The access log: one line a request, the combined format and behind it where the time went."""
+"""The access log: a line for each request, and a warning for each slow one."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import logging.handlers
-import sys
 import time
+from typing import cast
 
 from tornado.web import RequestHandler
 
-from qgsd.config import Settings
+from qgsd.config.options.logging import LoggingSettings
+from qgsd.log_file import LogFile, write_all
 from qgsd.messages import Timing
+from qgsd.proxy.http.access_line import FORMS, Visit, text_fields
 from qgsd.proxy.http.handlers import ServiceHandler
 
-# Seconds that lines of hits may wait for each other.
+logger = logging.getLogger("qgsd.http")
+
+# Seconds that lines of kept answers may wait for each other.
 _TOGETHER = 0.05
+_STDOUT = 1
+# Seconds between two complaints that nothing can be written.
+_PAUSE = 60.0
 
 
-def _handler(settings: Settings) -> logging.Handler | None:
-    where = settings.logging.access
-    if where == "off":
+def visit_of(finished: RequestHandler) -> Visit:
+    """What is to be logged of a finished request."""
+    handler = cast(ServiceHandler, finished)
+    request, details = handler.request, handler.details
+    timing: Timing = details.get("timing") or Timing()
+    return Visit(
+        client=request.remote_ip or "",
+        method=request.method or "",
+        uri=request.uri or "",
+        protocol=request.version,
+        status=handler.get_status(),
+        size=_size(handler),
+        referer=request.headers.get("Referer", ""),
+        agent=request.headers.get("User-Agent", ""),
+        id=handler.request_id,
+        # Not tornado's request_time(), which goes by the clock of the day.
+        seconds=time.monotonic() - handler.started,
+        queue=timing.queue,
+        load=timing.load,
+        render=timing.render,
+        project=details.get("project", ""),
+        service=details.get("service", ""),
+        request=details.get("operation", ""),
+        worker=details.get("worker", ""),
+        cache="kept" if details.get("cached") else "shared" if timing.shared else "none",
+        error=handler.failure,
+    )
+
+
+def _size(handler: ServiceHandler) -> int | None:
+    """Bytes of the body; of a stream those that have been sent."""
+    if handler.request.method == "HEAD" or handler.get_status() in (204, 304):
         return None
-    if where == "-" and not settings.logging.file:
-        return logging.StreamHandler(sys.stdout)
-    # Watched: it goes on in a new file by itself when logrotate has moved the old one.
-    return logging.handlers.WatchedFileHandler(settings.logging.file if where == "-" else where)
-
-
-def _quoted(text: str) -> str:
-    """Safe between double quotes: nothing that a client sends can forge a line."""
-    return text.encode("unicode_escape").decode("ascii").replace('"', "%22")
-
-
-def line(handler: RequestHandler, now: float) -> str:
-    """The log line of a finished request."""
-    request = handler.request
-    before, behind = around(handler)
-    size = handler._headers.get("Content-Length", "-")
-    text = f"{request.remote_ip} - - [{_stamp(now)}] {before} {size} {behind} rt={request.request_time():.3f}"
-    return text + _details(handler) if isinstance(handler, ServiceHandler) else text
-
-
-def around(handler: RequestHandler) -> tuple[str, str]:
-    """What stands before and behind the size in the lines of this and all equal requests."""
-    request = handler.request
-    first = f"{request.method} {request.uri} {request.version}"
-    agent, referer = request.headers.get("User-Agent", "-"), request.headers.get("Referer", "-")
-    return f'"{_quoted(first)}" {handler.get_status()}', f'"{_quoted(referer)}" "{_quoted(agent)}"'
-
-
-def hit_line(known: tuple[str, str], client: str, now: float, size: str, request_id: str) -> str:
-    """The line of an answer from what is kept; `known` from `around`."""
-    return (
-        f"{client} - - [{_stamp(now)}] {known[0]} {size} {known[1]} rt=0.000"
-        f" queue=0.000 load=0.000 render=0.000 worker=- id={request_id} cached"
-    )
-
-
-def refusal_line(
-    client: str, first: str, now: float, status: int, size: int, request_id: str, code: str
-) -> str:
-    """The line of a request that was refused by its head, or for want of one; `first` is its first line."""
-    return (
-        f'{client} - - [{_stamp(now)}] "{_quoted(first)}" {status} {size} "-" "-" rt=0.000'
-        f" queue=0.000 load=0.000 render=0.000 worker=- id={request_id} error={code}"
-    )
-
-
-@functools.lru_cache(maxsize=1)
-def _stamp_of_second(second: int) -> str:
-    return time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
-
-
-def _stamp(now: float) -> str:
-    return _stamp_of_second(int(now))
-
-
-def _details(handler: ServiceHandler) -> str:
-    timing: Timing = handler.details.get("timing") or Timing()
-    worker = _quoted(handler.details.get("worker", "-"))
-    shared = " cached" if handler.details.get("cached") else " shared" if timing.shared else ""
-    failure = f" error={_quoted(handler.failure)}" if handler.failure else ""
-    return (
-        f" queue={timing.queue:.3f} load={timing.load:.3f} render={timing.render:.3f}"
-        f" worker={worker} id={handler.request_id}{shared}{failure}"
-    )
+    length = handler._headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else handler.sent or None
 
 
 class AccessLog:
-    """Tornado calls it for each finished request. Lines of hits wait a moment, to be written together."""
+    """Called for each finished request. Lines of kept answers wait a moment, to be written together."""
 
-    def __init__(self, access: logging.Logger | None) -> None:
-        self._access = access
+    def __init__(self, settings: LoggingSettings) -> None:
+        """OSError when the file cannot be opened."""
+        self._file: LogFile | None = None
+        self.is_on = settings.access != "off"
+        path = settings.file if settings.access == "-" else settings.access
+        if self.is_on and path:
+            self._file = LogFile(path)
         self._waiting: list[str] = []
+        self._lost = 0
+        self._complained = 0.0
+        self.configure(settings)
 
-    @property
-    def is_on(self) -> bool:
-        return self._access is not None
+    def configure(self, settings: LoggingSettings) -> None:
+        """Other settings, as far as they can change while it is open."""
+        self.form = FORMS[settings.access_format]
 
     def __call__(self, handler: RequestHandler) -> None:
-        if self._access is not None:
-            self._waiting.append(line(handler, time.time()))
+        if self.is_on:
+            self._waiting.append(self.form.line(visit_of(handler), time.time()))
             self.flush()
 
-    def write_soon(self, text: str) -> None:
+    def refused(self, client: str, first: str, status: int, size: int, id: str, error: str) -> None:
+        """A request was refused by its head, or for want of one; `first` is its first line."""
+        if self.is_on:
+            method, _, rest = first.partition(" ")
+            uri, _, protocol = rest.rpartition(" ")
+            visit = Visit(client, method, uri, protocol, status, size, "", "", id, error=error)
+            self.write_soon(self.form.line(visit, time.time()))
+
+    def write_soon(self, line: str) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_later(_TOGETHER, self.flush)
-        self._waiting.append(text)
+        self._waiting.append(line)
 
     def flush(self) -> None:
         """Write what waits."""
-        if self._access is not None and self._waiting:
-            self._access.info("%s", "\n".join(self._waiting))
-            self._waiting.clear()
+        if not self._waiting:
+            return
+        lines = "\n".join([*self._waiting, ""]).encode()
+        count = len(self._waiting)
+        self._waiting.clear()
+        try:
+            if self._file is not None:
+                self._file.write(lines)
+            else:
+                write_all(_STDOUT, lines)
+        except OSError as error:
+            self._complain(count, error)
+
+    def _complain(self, lines: int, error: OSError) -> None:
+        """No request fails because it cannot be logged."""
+        self._lost += lines
+        now = time.monotonic()
+        if not self._complained or now - self._complained >= _PAUSE:
+            self._complained = now
+            where = self._file.path if self._file else "stdout"
+            logger.error("%d lines of the access log are lost: %s: %s", self._lost, where, error.strerror)
+            self._lost = 0
+
+    def reopen(self) -> None:
+        """The file was moved away: write to a new one."""
+        self.flush()
+        if self._file is not None:
+            self._file.reopen()
 
 
-def open_access_log(settings: Settings) -> AccessLog:
-    """OSError when the file cannot be opened."""
-    target = _handler(settings)
-    access = logging.getLogger("qgsd.access")
-    access.propagate = False
-    # Whatever `logging.level` says of qgsd's own messages.
-    access.setLevel(logging.INFO)
-    access.handlers = [target] if target else []
-    return AccessLog(access if target else None)
+class SlowLog:
+    """Called for each finished request; tells of those that took `logging.slow` or longer."""
+
+    def __init__(self, settings: LoggingSettings) -> None:
+        self.threshold = settings.slow
+
+    def __call__(self, handler: RequestHandler) -> None:
+        threshold = self.threshold
+        if not threshold or time.monotonic() - cast(ServiceHandler, handler).started < threshold:
+            return
+        visit = visit_of(handler)
+        asked = f"{visit.method} {visit.uri}".encode("unicode_escape").decode("ascii")
+        logger.warning(
+            "slow request: %s: status %d %s id=%s", asked, visit.status, text_fields(visit), visit.id
+        )

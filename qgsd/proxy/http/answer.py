@@ -132,17 +132,17 @@ class AnswerWriter:
             # Else tornado promises to keep the connection, and the client waits for an end.
             self.request.headers.pop("Connection", None)
         self.shelf.add(first)
-        sent = await self._pass_on(first, encoder)
+        await self._pass_on(first, encoder)
         async for piece in following:
             self.shelf.add(piece)
-            sent += await self._pass_on(piece, encoder)
+            await self._pass_on(piece, encoder)
         if encoder is not None:
             end = encoder.end()
-            sent += len(end)
+            handler.sent += len(end)
             if not self.is_head:
                 handler.write(end)
         if self.is_head:
-            handler.set_header("Content-Length", str(sent))
+            handler.set_header("Content-Length", str(handler.sent))
         self.shelf.take_added()
         await handler.finish()
         if ends_with_connection:
@@ -151,13 +151,13 @@ class AnswerWriter:
     def _ends_with_connection(self, headers: HTTPHeaders) -> bool:
         return self.request.version == "HTTP/1.0" and not self.is_head and "Content-Length" not in headers
 
-    async def _pass_on(self, piece: bytes, encoder: coding.Encoder | None) -> int:
-        """Have a piece sent; its length on the wire."""
+    async def _pass_on(self, piece: bytes, encoder: coding.Encoder | None) -> None:
+        """Have a piece sent, and count what of it goes over the wire."""
         if not piece:
-            return 0
+            return
         if encoder is not None:
             piece = await asyncio.to_thread(encoder.piece, piece)
         if not self.is_head:
             self.handler.write(piece)
             await self.handler.flush()
-        return len(piece)
+        self.handler.sent += len(piece)

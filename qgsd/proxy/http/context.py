@@ -21,7 +21,7 @@ from qgsd.roots import as_map
 from qgsd.scoreboard import Row
 
 if TYPE_CHECKING:
-    from qgsd.proxy.http.access_log import AccessLog
+    from qgsd.proxy.http.access_log import AccessLog, SlowLog
     from qgsd.proxy.http.hot import HotAnswers
 
 
@@ -39,7 +39,8 @@ class HttpContext:
     row: Row
     catalog: Catalog
     store: Store
-    access_log: AccessLog | None = None
+    access_log: AccessLog
+    slow_log: SlowLog
     token: str = ""
     draining: bool = False
     body_bytes: int = 0
@@ -61,6 +62,8 @@ class HttpContext:
         self.default_map = as_map(settings.cache.default_project, settings.cache.rootdir)
         self.keeping = keeping.Rules(settings.answers.documents, settings.answer_rules)
         self.store.resize(settings.answers.memory)
+        self.access_log.configure(settings.logging)
+        self.slow_log.threshold = settings.logging.slow
         if self.hot is not None:
             self.hot.forget()
 

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from tornado.httputil import format_timestamp
 
 from qgsd.proxy.http import errors, heads
-from qgsd.proxy.http.access_log import refusal_line
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import new_request_id
@@ -97,12 +96,10 @@ class ClientGuard:
             *([f"Retry-After: {error.retry_after}"] if error.retry_after else []),
             "Connection: close",
         ]
-        access_log, row = self._context.access_log, self._context.row
+        row = self._context.row
         row.requests += 1
         if error.status >= 500:
             row.errors += 1
-        if access_log is not None and access_log.is_on:
-            first = head.lstrip(b"\r\n").partition(b"\r\n")[0][:_ROOM].decode("latin-1")
-            told = refusal_line(client, first, time.time(), error.status, len(body), request_id, error.code)
-            access_log.write_soon(told)
+        first = head.lstrip(b"\r\n").partition(b"\r\n")[0][:_ROOM].decode("latin-1")
+        self._context.access_log.refused(client, first, error.status, len(body), request_id, error.code)
         return "\r\n".join([*lines, "", ""]).encode() + body

@@ -62,6 +62,8 @@ class ServiceHandler(RequestHandler):
     failure: str = ""
     trusted: bool = False
     """Whether a proxy speaks that is believed whom it asks for."""
+    sent: int = 0
+    """Bytes of a body whose length was not known before."""
 
     def initialize(self, context: HttpContext) -> None:
         self.context = context

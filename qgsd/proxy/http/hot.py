@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tornado.httputil import HTTPHeaders, format_timestamp
 
-from qgsd.proxy.http.access_log import around, hit_line
+from qgsd.proxy.http.access_log import visit_of
 from qgsd.proxy.http.handlers import new_request_id
 from qgsd.proxy.http.store import Kept
 from qgsd.proxy.http.trust import names_client
@@ -45,7 +45,7 @@ class _Known:
     request_id: bytes
     with_body: bool
     coding: str
-    logged: tuple[str, str]
+    logged: str
     trusted: bool
     client: str
     asked: tuple[str, str, str]
@@ -91,12 +91,16 @@ class HotAnswers:
             request_id=handler.request_id.encode("latin-1") if given else b"",
             with_body=status == 200,
             coding=headers.get("Content-Encoding", "") if kept.codings else "",
-            logged=around(handler),
+            logged=self._template(handler),
             # A trusted proxy says who the client is, in this very head.
             asked=(project, handler.details.get("service", ""), handler.details.get("operation", "")),
             trusted=handler.trusted,
             client=request.remote_ip or "" if handler.trusted and names_client(request.headers) else "",
         )
+
+    def _template(self, handler: QgisHandler) -> str:
+        """The line of the access log, but for what differs from time to time."""
+        return self._context.access_log.form.template(visit_of(handler)._replace(seconds=0.0))
 
     def answer(self, head: bytes, client: str) -> bytes | None:
         """The answer to a request of this head; None when it has to be understood first."""
@@ -126,10 +130,11 @@ class HotAnswers:
         body = b""
         if known.with_body:
             body = kept.codings.get(known.coding, kept.body)
-        if context.access_log is not None and context.access_log.is_on:
-            size = str(len(body)) if known.with_body else "-"
-            told = hit_line(known.logged, known.client or client, now, size, request_id.decode("latin-1"))
-            context.access_log.write_soon(told)
+        log = context.access_log
+        if log.is_on:
+            size = len(body) if known.with_body else None
+            who, id = known.client or client, request_id.decode("latin-1")
+            log.write_soon(log.form.fill(known.logged, who, now, size, id, ""))
         if context.count_hit is not None:
             context.count_hit(known.asked, 200 if known.with_body else 304, time.monotonic() - began)
         return b"".join(

@@ -18,7 +18,7 @@ from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.answer import AnswerWriter
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.flight import flight
-from qgsd.proxy.http.handlers import ServiceHandler, vary
+from qgsd.proxy.http.handlers import ServiceHandler, new_request_id, vary
 from qgsd.proxy.http.kept import Shelf
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.store import Kept
@@ -92,7 +92,7 @@ class QgisHandler(ServiceHandler):
         debug = self._is_debugged()
         shareable = self.settings_now.server.single_flight and wanted.idempotent and not (body or debug)
         request = messages.Request(
-            id=f"{self.context.row.pid:x}-{id(self):x}-{self.started:.6f}",
+            id=self._inner_id(),
             project=project,
             # HTTP has the answer to HEAD be that to GET without its body; QGIS answers HEAD otherwise.
             method="GET" if method == "HEAD" else method,
@@ -112,6 +112,10 @@ class QgisHandler(ServiceHandler):
         )
         keepable = method in ("GET", "HEAD") and bool(project) and not (body or debug)
         return request, body, self._kind(wanted) if keepable else ""
+
+    def _inner_id(self) -> str:
+        given = self.request_id == self.request.headers.get("X-Request-Id")
+        return messages.inner_id(new_request_id(), self.request_id) if given else self.request_id
 
     def _submit(self, request: messages.Request, body: bytes) -> Exchange:
         limits = self.settings_now.server
@@ -177,10 +181,12 @@ class QgisHandler(ServiceHandler):
             self.request.headers, address, trusted=self.trusted, allowed=server.allow_headers
         )
         headers = [
-            (name, nesting.without_mark(value) if name == "Cookie" else value) for name, value in passed_on
+            (name, nesting.without_mark(value) if name == "Cookie" else value)
+            for name, value in passed_on
+            if name != "X-Request-Id"
         ]
-        if "X-Request-Id" not in self.request.headers:
-            headers.append(("X-Request-Id", self.request_id))
+        # One that was no id has been replaced, and the logs know this one.
+        headers.append(("X-Request-Id", self.request_id))
         return headers
 
     def _is_debugged(self) -> bool:

@@ -9,14 +9,14 @@ import time
 from typing import Any
 
 import zmq
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 from tornado.web import url as route
 
 from qgsd import descriptors, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.proxy.catalog import Catalog
-from qgsd.proxy.http.access_log import open_access_log
+from qgsd.proxy.http.access_log import AccessLog, SlowLog
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.guard import ClientGuard
 from qgsd.proxy.http.health import LiveHandler, ReadyHandler
@@ -65,7 +65,8 @@ class HttpChild:
             child.row,
             Catalog(*settings.cache.rootdir),
             Store(answers.memory, child.begin.answers, answers.disk),
-            open_access_log(settings),
+            AccessLog(settings.logging),
+            SlowLog(settings.logging),
             child.begin.token,
         )
         hot = self.context.hot = HotAnswers(self.context)
@@ -75,11 +76,10 @@ class HttpChild:
             routes(self.context),
             default_handler_class=OtherPathHandler,
             default_handler_args={"context": self.context},
-            log_function=self.context.access_log,
+            log_function=self._finished,
         )
-        if count := open_tally(child.begin.metrics, self.context):
-            log = application.settings["log_function"]
-            application.settings["log_function"] = lambda handler: (log(handler), count(handler))
+        told = (self.context.access_log, self.context.slow_log, open_tally(child.begin.metrics, self.context))
+        self._told = [one for one in told if one is not None]
         self.server = ServicePort(
             application,
             ssl_options=server_context(settings.server),
@@ -100,8 +100,11 @@ class HttpChild:
         await self.over.wait()
         beating.cancel()
         self.context.upstream.close()
-        if self.context.access_log is not None:
-            self.context.access_log.flush()
+        self.context.access_log.flush()
+
+    def _finished(self, handler: RequestHandler) -> None:
+        for tell in self._told:
+            tell(handler)
 
     async def _beat(self) -> None:
         while True:
@@ -124,6 +127,8 @@ class HttpChild:
             case messages.Configure() as order:
                 self.child.configure(order)
                 self.context.configure(self.child.settings)
+            case messages.ReopenLogs():
+                self.context.access_log.reopen()
             case messages.Drain(linger) if not self.context.draining:
                 self.context.draining = True
                 self._leaving = asyncio.create_task(self._leave(linger))
