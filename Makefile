@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test test-trixie test-bookworm test-rival lint chaos soak bench bench-quick format clean
+.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos soak bench bench-quick format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,11 @@ test-trixie: ## the same on a fresh Debian 13 in build/trixie; as root
 
 test-bookworm: ## and on a fresh Debian 12
 	@scripts/test-debian bookworm
+
+screenshots: .venv/.ready ## renew the pictures in docs/images from what the tests see
+	@scripts/setup-test
+	@$(BIN)/pytest tests/integration/test_looks.py
+	@$(BIN)/python -m tests.pictures
 
 chaos: .venv/.ready ## the chaos suite in its long form, about a quarter of an hour
 	@scripts/setup-test

@@ -1,110 +1,126 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Headless Chromium, driven by its DevTools protocol: for pages that never come to rest."""
+"""Pages in a real browser: Debian's Chromium without a screen, driven by Playwright, judged by axe-core."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import contextlib
-import itertools
-import json
-import subprocess
-import time
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.integration.test_pages import CHROMIUM, FLAGS
 from tests.waiting import wait_for
 
+CHROMIUM = shutil.which("chromium")
+PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+DESK = {"viewport": {"width": 1080, "height": 675}}
+# The background services of a browser must not ask other hosts while a test watches.
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+_PATIENCE = 30_000.0
 
-class Page:
-    """One tab. `asked`: the addresses it has asked for; `said`: what its scripts complained of."""
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
-    def __init__(self, connection: WebSocketClientConnection) -> None:
-        self._connection = connection
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._reading = asyncio.create_task(self._read())
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser; it is gone afterwards. Within, asyncio cannot be used beside it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Opens pages, each with a profile of its own, and notes what they ask for and complain of."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._hosts: set[str] = set()
         self.asked: list[str] = []
         self.said: list[str] = []
 
-    async def _read(self) -> None:
-        while (text := await self._connection.read_message()) is not None:
-            message = json.loads(text)
-            if "id" in message:
-                self._waiting.pop(message["id"]).set_result(message)
-            elif message["method"] == "Network.requestWillBeSent":
-                self.asked.append(message["params"]["request"]["url"])
-            elif message["method"] == "Runtime.exceptionThrown":
-                self.said.append(json.dumps(message["params"]["exceptionDetails"]))
-            elif message["method"] == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
-                self.said.append(json.dumps(message["params"]["entry"]))
+    def open(self, address: str, *, phone: bool = False, dark: bool = False, ready: str = "body") -> Page:
+        """The page at the address, once `ready` is there: a CSS selector."""
+        page = self.new(phone=phone, dark=dark)
+        page.goto(address)
+        page.wait_for_selector(ready, state="attached")
+        return page
 
-    async def do(self, method: str, **params: Any) -> Any:
-        number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
-        await self._connection.write_message(json.dumps({"id": number, "method": method, "params": params}))
-        message = await asyncio.wait_for(answer, 30)
-        assert "result" in message, message
-        return message["result"]
+    def new(self, *, phone: bool = False, dark: bool = False) -> Page:
+        """An empty page."""
+        kind = PHONE if phone else DESK
+        context = self._browser.new_context(**kind, color_scheme="dark" if dark else "light")  # type: ignore[arg-type]
+        context.set_default_timeout(_PATIENCE)
+        context.on("request", self._hear)
+        context.on("console", self._note)
+        context.on("weberror", lambda error: self.said.append(str(error.error)))
+        return context.new_page()
 
-    async def js(self, expression: str) -> Any:
-        """What the expression is, in the page."""
-        told = await self.do("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in told, told
-        return told["result"].get("value")
+    def _hear(self, request: Request) -> None:
+        self.asked.append(request.url)
+        if request.is_navigation_request():
+            self._hosts.add(urlsplit(request.url).netloc)
 
-    async def until(self, expression: str, seconds: float = 30.0) -> Any:
-        """Wait until the expression is true in the page."""
-        end = time.monotonic() + seconds
-        while not (value := await self.js(expression)):
-            assert time.monotonic() < end, f"not within {seconds:g} s: {expression}\n{self.said}"
-            await asyncio.sleep(0.05)
-        return value
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.said.append(message.text)
 
-    async def open(self, address: str) -> None:
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            await self.do(f"{domain}.enable")
-        await self.do("Page.navigate", url=address)
+    def strangers(self) -> list[str]:
+        """Addresses on hosts that were not visited."""
+        parts = [(address, urlsplit(address)) for address in self.asked]
+        return [a for a, part in parts if part.scheme != "data" and part.netloc not in self._hosts]
 
-    async def size(self, width: int, height: int) -> None:
-        await self.do(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
+    def leave(self) -> None:
+        for context in self._browser.contexts:
+            context.close()
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until the expression is true in the page. Playwright's own way is `eval`, which pages forbid."""
+    wait_for(condition, lambda: page.evaluate(condition))
+
+
+def picture(page: Page, name: str, *, whole: bool = False) -> Path:
+    """A screenshot of the page, or of all that can be scrolled to, as `build/screenshots/NAME.png`."""
+    path = PICTURES / f"{name}.png"
+    page.screenshot(path=path, full_page=whole, animations="disabled")
+    return path
+
+
+def obstacles(page: Page) -> list[str]:
+    """What axe-core finds serious or critical, for people who cannot see, aim or tell colours well."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['impact']} {one['id']}: {one['help']}: {node['html'][:200]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def too_small(page: Page, least: int = 40) -> list[str]:
+    """What is to be tapped and lower than that many pixels; links within a sentence may be."""
+    return list(
+        page.evaluate(
+            """least => [...document.querySelectorAll("a, button, summary, label, input:not(label input)")]
+            .filter(one => one.checkVisibility({visibilityProperty: true}))
+            .filter(one => !one.closest("p, footer, [aria-hidden=true], h2"))
+            .map(one => [one.getBoundingClientRect(), one.outerHTML.slice(0, 120)])
+            .filter(([box]) => box.width && box.right > 0 && (box.height < least || box.width < 24))
+            .map(([box, html]) => `${box.width} x ${box.height}: ${html}`)""",
+            least,
         )
-
-    async def dark(self) -> None:
-        feature = {"name": "prefers-color-scheme", "value": "dark"}
-        await self.do("Emulation.setEmulatedMedia", features=[feature])
-
-    async def picture(self, path: Path) -> None:
-        told = await self.do("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(told["data"]))
-
-    async def press(self, key: str, code: int) -> None:
-        for kind in ("rawKeyDown", "keyUp"):
-            await self.do("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+    )
 
 
-@contextlib.asynccontextmanager
-async def browser(folder: Path) -> AsyncIterator[Page]:
-    """A browser with one tab; it is gone afterwards."""
-    profile = folder / "profile"
-    line = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        told = profile / "DevToolsActivePort"
-        port = wait_for("Chromium tells its port", lambda: told.exists() and told.read_text().split("\n")[0])
-        answer = await AsyncHTTPClient().fetch(HTTPRequest(f"http://127.0.0.1:{port}/json"))
-        (tab, *_) = [tab for tab in json.loads(answer.body) if tab["type"] == "page"]
-        yield Page(await websocket_connect(tab["webSocketDebuggerUrl"], max_message_size=1 << 27))
-    finally:
-        process.terminate()
-        process.wait(10)
+def overhang(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.integration import silence
+from tests.integration.browser import CHROMIUM, Visitor, chromium
 from tests.integration.instance import Daemon, Instance
 from tests.integration.management import ON, TOKEN
 
@@ -87,3 +89,22 @@ def managed(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iter
     finally:
         left = instance.end()
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for the tests of a file."""
+    if CHROMIUM is None:
+        pytest.skip("Debian's chromium is not installed")
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """Opens pages; in the end none may have asked another host, nor complained of anything."""
+    visitor = Visitor(browser)
+    yield visitor
+    visitor.leave()
+    assert visitor.strangers() == []
+    assert visitor.said == []

@@ -3,111 +3,84 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import re
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, expect
 
-from tests.integration.browser import Page, browser
+from tests.integration.browser import Visitor, needs_chromium, overhang, too_small
 from tests.integration.instance import GET_MAP, Instance, ows_path
 from tests.integration.management import TOKEN, ask, error_of, management_port
-from tests.integration.test_pages import needs_chromium
 from tests.waiting import wait_for
 
-ROWS = "document.querySelectorAll('#ps tbody tr').length"
-TEXT = "document.getElementById('{}').textContent"
+SEVEN_PROCESSES = "#ps tbody tr:nth-child(7)"
 
 
-def look(instance: Instance, folder: Path, steps: Callable[[Page, str], Awaitable[None]]) -> Page:
-    """Open the dashboard, do the steps, and return the page as it was at the end."""
-    address = f"http://127.0.0.1:{management_port(instance)}/"
-
-    async def run() -> Page:
-        async with browser(folder) as page:
-            await page.size(1280, 1500)
-            await page.open(f"{address}status")
-            await page.until(f"{ROWS} >= 7")
-            await steps(page, address)
-            return page
-
-    return asyncio.run(run())
+def dashboard(visitor: Visitor, instance: Instance, *, phone: bool = False) -> Page:
+    address = f"http://127.0.0.1:{management_port(instance)}/status"
+    return visitor.open(address, phone=phone, ready=SEVEN_PROCESSES)
 
 
 @needs_chromium
-def test_it_shows_what_happens_and_changes_it_with_the_token(managed: Instance, tmp_path: Path) -> None:
+def test_it_shows_what_happens_and_changes_it_with_the_token(managed: Instance, visitor: Visitor) -> None:
     assert managed.get(ows_path(**GET_MAP)).status == 200
-
-    async def steps(page: Page, address: str) -> None:
-        await page.until(f"{TEXT.format('state')} === 'running'")
-        await page.until(f"{TEXT.format('projects')}.includes('world')")
-        await page.until("document.querySelectorAll('.uplot canvas').length === 3")
-        assert await page.js("[...document.querySelectorAll('#controls button')].every(b => b.disabled)")
-        await page.js("document.getElementById('token').focus()")
-        await page.do("Input.insertText", text=TOKEN)
-        await page.js("document.getElementById('target').value = 3")
-        # By keyboard: two fields on, then Enter.
-        for _ in range(2):
-            await page.press("Tab", 9)
-        assert await page.js("document.activeElement.id") == "scale"
-        await page.do("Input.dispatchKeyEvent", type="char", text="\r")
-        await page.until(f"{TEXT.format('outcome')} === 'Scaling to 3 workers: done'")
-        await page.until(f"{TEXT.format('events')}.includes('from 2 to 3 workers')")
-        await page.until(f"{TEXT.format('ps')}.includes('worker 2')")
-        await page.js("document.querySelector('#projects button').click()")
-        await page.until(f"{TEXT.format('outcome')} === 'Reloading world: done'")
-        await page.picture(tmp_path / "light.png")
-        light = await page.js("getComputedStyle(document.body).backgroundColor")
-        await page.dark()
-        await page.until(f"getComputedStyle(document.body).backgroundColor !== '{light}'")
-        await page.picture(tmp_path / "dark.png")
-        # The wrong token: the reason is shown.
-        await page.js(
-            "document.getElementById('token').value = 'wrong'; document.getElementById('reload').click()"
-        )
-        await page.until(f"{TEXT.format('outcome')}.includes('send the token')")
-
-    page = look(managed, tmp_path, steps)
+    page = dashboard(visitor, managed)
+    outcome = page.locator("#outcome")
+    expect(page.locator("#state")).to_have_text("running")
+    expect(page.locator("#projects")).to_contain_text("world")
+    expect(page.locator(".uplot canvas")).to_have_count(3)
+    for button in page.locator("#controls button").all():
+        expect(button).to_be_disabled()
+    # All by keyboard.
+    page.get_by_label("Token").focus()
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Workers", exact=True)).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("3")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(outcome).to_have_text("Scaling to 3 workers: done")
+    expect(page.locator("#events")).to_contain_text("from 2 to 3 workers")
+    expect(page.locator("#ps")).to_contain_text("worker 2")
+    page.get_by_role("button", name="Reload world").press("Enter")
+    expect(outcome).to_have_text("Reloading world: done")
+    # The wrong token: the reason is shown.
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Reload all projects").click()
+    expect(outcome).to_contain_text("send the token")
     managed.ctl("scale", "2")
-    own = f"http://127.0.0.1:{management_port(managed)}/"
-    assert [address for address in page.asked if not address.startswith(own)] == []
     # Besides the one refusal there is no error, none of the content security policy either.
-    assert [line for line in page.said if "401" not in line] == []
-    assert {path.stat().st_size > 30_000 for path in tmp_path.glob("*.png")} == {True}
+    visitor.said[:] = [line for line in visitor.said if "401" not in line]
 
 
 @needs_chromium
-def test_it_goes_on_when_the_admin_child_is_replaced(managed: Instance, tmp_path: Path) -> None:
+def test_it_is_dark_or_light_as_chosen_and_fits_a_phone(managed: Instance, visitor: Visitor) -> None:
+    page = dashboard(visitor, managed, phone=True)
+    assert overhang(page) == 0
+    assert too_small(page) == []
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("button", name="Dark or light").press("Enter")
+    dark = page.evaluate(paper)
+    assert dark != light
+    # It is remembered, against what the system would have.
+    page.reload()
+    assert page.evaluate(paper) == dark
+
+
+@needs_chromium
+def test_it_goes_on_when_the_admin_child_is_replaced(managed: Instance, visitor: Visitor) -> None:
     old = managed.child("admin").pid
-
-    async def steps(page: Page, address: str) -> None:
-        await asyncio.to_thread(managed.ctl, "kill", str(old))
-        await page.until(f"!{TEXT.format('ps')}.includes('{old}')")
-        await page.until(f"{TEXT.format('state')} === 'running'")
-
-    look(managed, tmp_path, steps)
+    page = dashboard(visitor, managed)
+    managed.ctl("kill", str(old))
+    expect(page.locator("#ps")).not_to_contain_text(str(old), timeout=30_000)
+    expect(page.locator("#state")).to_have_text("running", timeout=30_000)
     wait_for("one admin child", lambda: managed.child("admin").pid != old)
-
-
-@needs_chromium
-def test_it_can_be_used_without_seeing_it(managed: Instance, tmp_path: Path) -> None:
-    """What a screen reader needs: every control and table has a name."""
-
-    async def steps(page: Page, address: str) -> None:
-        tree = (await page.do("Accessibility.getFullAXTree"))["nodes"]
-        wanted = {"button", "textbox", "spinbutton", "image", "group", "list", "columnheader", "rowheader"}
-        named = [
-            (node["role"]["value"], node.get("name", {}).get("value", ""))
-            for node in tree
-            if not node.get("ignored") and node["role"]["value"] in wanted
-        ]
-        assert {role for role, _ in named} >= wanted - {"list"}
-        assert [role for role, name in named if not name.strip()] == []
-
-    look(managed, tmp_path, steps)
+    # The browser notes that the stream broke off.
+    visitor.said[:] = [line for line in visitor.said if "ERR_" not in line]
 
 
 def test_the_stream_tells_states_and_events(managed: Instance) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from qgsd.location import LocationError, parse_map
 from qgsd.proxy import catalog as catalog_module
+from qgsd.proxy import project_text
 from qgsd.proxy.catalog import Catalog
 
 PROJECT = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
@@ -35,7 +36,7 @@ def write(path: Path, title: str = "Town", abstract: str = "All of it") -> Path:
 def test_title_and_abstract_come_from_the_file(tmp_path: Path, name: str) -> None:
     write(tmp_path / name)
     (entry,) = Catalog(tmp_path).projects()
-    assert (entry.map, entry.title, entry.abstract) == (name.rsplit(".", 1)[0], "Town", "All of it")
+    assert (entry.map, entry.title, entry.about.abstract) == (name.rsplit(".", 1)[0], "Town", "All of it")
 
 
 def test_the_title_of_a_layer_is_not_the_projects(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_the_title_of_a_layer_is_not_the_projects(tmp_path: Path) -> None:
 def test_the_most_telling_text_is_taken(tmp_path: Path, body: str, title: str, abstract: str) -> None:
     (tmp_path / "town.qgs").write_text(f"<qgis>{body}</qgis>")
     (entry,) = Catalog(tmp_path).projects()
-    assert (entry.title, entry.abstract) == (title, abstract)
+    assert (entry.title, entry.about.abstract) == (title, abstract)
 
 
 def test_what_was_read_before_a_file_breaks_off_is_not_shown(tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_entities_are_neither_read_nor_expanded(tmp_path: Path, declaration: str
 def test_a_zip_that_unpacks_to_too_much_is_read_in_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_module, "_MAX_READ", 1 << 20)
+    monkeypatch.setattr(project_text, "MAX_READ", 1 << 20)
     with zipfile.ZipFile(tmp_path / "bomb.qgz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.qgs", "<qgis><title>Bomb</title>" + " " * (50 << 20) + "</qgis>")
     started = time.process_time()
@@ -197,5 +198,5 @@ def test_an_unchanged_file_is_not_opened_again(tmp_path: Path, monkeypatch: pyte
     def opened(*_: object) -> None:
         raise AssertionError("a file was read again")
 
-    monkeypatch.setattr(catalog_module, "_texts", opened)
+    monkeypatch.setattr(project_text, "read", opened)
     assert catalog.projects() == first

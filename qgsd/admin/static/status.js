@@ -135,7 +135,7 @@ function quantile(share, bounds, counts) {
 
 function showTables(state) {
   fill("ps", state.processes, (row) => [
-    head(row.slot === null ? row.role : `${row.role} ${row.slot}`),
+    head(row.slot === null ? row.role : `${row.role} ${row.slot}`, ""),
     cell(row.state, row.state),
     cell(row.pid ?? "–", "n"), cell(duration(row.uptime), "n"), cell(row.requests, "n"),
     cell(mebibytes(row.pss), "n"), cell(`${row.cpu.toFixed(0)} %`, "n"), cell(row.project ?? "", "wide"),
@@ -181,10 +181,10 @@ function cell(text, kind = "") {
   return made;
 }
 
-function head(text) {
+function head(text, kind = "wide") {
   const made = document.createElement("th");
   made.scope = "row";
-  made.className = "wide";
+  made.className = kind;
   made.textContent = text;
   return made;
 }

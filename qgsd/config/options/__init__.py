@@ -14,6 +14,7 @@ from .cache import CacheSettings
 from .confine import ConfineSettings
 from .control import ControlSettings
 from .fairness import FairnessSettings
+from .landing import LandingSettings
 from .logging import LoggingSettings
 from .management import ManagementSettings
 from .requests import RequestsSettings
@@ -43,6 +44,7 @@ class Settings:
     schemes: dict[str, str] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     metadata: public.MetadataSettings = field(default_factory=public.MetadataSettings)
+    landing: LandingSettings = field(default_factory=LandingSettings)
     api_endpoints: dict[str, str] = field(default_factory=dict)
     api_enabled: dict[str, bool] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
@@ -67,6 +69,7 @@ __all__ = [
     "ConfineSettings",
     "ControlSettings",
     "FairnessSettings",
+    "LandingSettings",
     "LoggingSettings",
     "ManagementSettings",
     "RequestsSettings",

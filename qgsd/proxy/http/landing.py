@@ -8,7 +8,6 @@ work behind a proxy that serves qgsd below a path of its own.
 from __future__ import annotations
 
 import asyncio
-import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,34 @@ from tornado.routing import URLSpec
 from tornado.web import StaticFileHandler
 from tornado.web import url as route
 
-from qgsd.config import public
-from qgsd.location import LocationError
-from qgsd.proxy import ows
+from qgsd.keeping import fits
+from qgsd.location import Location, LocationError, no_project
+from qgsd.proxy import ows, project_text
 from qgsd.proxy.catalog import CatalogEntry
-from qgsd.proxy.http import errors
+from qgsd.proxy.http import errors, listing
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler, vary
 
+# So many projects are seen at a glance.
+_SEARCHABLE = 6
 _HERE = Path(__file__).parent
-_LINK = re.compile(r"https?://|mailto:")
-_SERVICES = ("WMS", "WFS", "WCS", "WMTS")
 _POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 
 
-class PageHandler(ServiceHandler):
+class LandingPartHandler(ServiceHandler):
+    """What is not there when [landing] is turned off."""
+
+    def _check(self) -> None:
+        super()._check()
+        if not self.settings_now.landing.enabled:
+            raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")
+
+
+class PageHandler(LandingPartHandler):
     """A page of our own, which loads nothing from another host.
 
     Errors are JSON as everywhere, but a page for those who ask for HTML by name: browsers.
@@ -67,7 +75,7 @@ class PageHandler(ServiceHandler):
         self._stop_clock()
         self.failure = error.code
         self.set_status(error.status, HTTPStatus(error.status).phrase)
-        if "text/html" in self.request.headers.get("Accept", ""):
+        if self.settings_now.landing.enabled and "text/html" in self.request.headers.get("Accept", ""):
             home = "../" if self.request.path.endswith("/map/") else "./"
             self.show("problem.html", message=error.message, home=home, request_id=self.request_id)
             return
@@ -83,19 +91,31 @@ class LandingHandler(PageHandler):
     async def get(self) -> None:
         self.take_body()
         # Reading files: not in the loop that also streams maps.
-        entries = await asyncio.to_thread(self.context.catalog.projects)
+        entries = await asyncio.to_thread(self.context.catalog.projects, self.settings_now.landing.hide)
         if prefers_json(self.request.headers.get("Accept", "")):
             self._protect()
-            about = _about(self.settings_now.metadata)
             servers = [{"url": f"{self.request.protocol}://{self.request.host}"}]
-            listed = [_as_json(entry) for entry in entries]
+            listed = [listing.as_json(entry) for entry in entries]
+            about = listing.about(self.settings_now.metadata)
             self.finish({**about, "servers": servers, "paths": {}, "projects": listed})
         else:
-            metadata = self.settings_now.metadata
-            notes = _notes(metadata)
-            self.show(
-                "landing.html", entries=entries, quote=quote, services=_SERVICES, about=metadata, notes=notes
-            )
+            self._show_list(entries)
+
+    def _show_list(self, entries: list[CatalogEntry]) -> None:
+        page = self.get_query_argument("page", "1")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
+        metadata = self.settings_now.metadata
+        self.show(
+            "landing.html",
+            shown=listing.listing(entries, self.get_query_argument("q", "")[:200], number),
+            about=metadata,
+            notes=listing.notes(metadata),
+            links=listing.service_links,
+            layers=listing.LAYERS,
+            extent=project_text.in_words,
+            quote=quote,
+            searchable=len(entries) > _SEARCHABLE,
+        )
 
     head = get
 
@@ -115,9 +135,7 @@ class MapHandler(PageHandler):
         try:
             wanted = ows.fields_of(self.request.query).get("MAP", "")
             location = self.context.rules.locate(wanted)
-            # Other stores are known to workers only.
-            if not self.trust_unknown and location.scheme == "file":
-                await asyncio.to_thread(self.context.catalog.find, location)
+            await self._find(location)
         except ows.MalformedRequest as malformed:
             self.refuse(HttpError(400, "malformed", str(malformed)))
         except LocationError as error:
@@ -125,10 +143,18 @@ class MapHandler(PageHandler):
         else:
             self.show("map.html", map=wanted, name=location.path or location.project)
 
+    async def _find(self, location: Location) -> None:
+        """Raises `LocationError` where there is no project with a page."""
+        if any(fits(pattern, location.key) for pattern in self.settings_now.landing.hide):
+            raise no_project(location.key)
+        # Other stores are known to workers only.
+        if not self.trust_unknown and location.scheme == "file":
+            await asyncio.to_thread(self.context.catalog.find, location)
+
     head = get
 
 
-class AssetHandler(ServiceHandler, StaticFileHandler):
+class AssetHandler(LandingPartHandler, StaticFileHandler):
     """Scripts, styles and pictures of the pages."""
 
     compute_etag = StaticFileHandler.compute_etag  # type: ignore[assignment]
@@ -162,49 +188,6 @@ def prefers_json(accept: str) -> bool:
     known = [kind for kind in weights if kind in ("application/json", "text/html") and weights[kind] > 0]
     # max() takes the first of equals: what was named first.
     return max(known, key=weights.__getitem__, default="") == "application/json"
-
-
-def _as_json(entry: CatalogEntry) -> dict[str, Any]:
-    name = quote(entry.map)
-    links = {s.lower(): f"/ows/?MAP={name}&SERVICE={s}&REQUEST=GetCapabilities" for s in _SERVICES}
-    links |= {"map": f"/map/?MAP={name}", "ogcapi": f"/wfs3/?MAP={name}"}
-    return {"map": entry.map, "title": entry.title, "abstract": entry.abstract, "links": links}
-
-
-def _about(metadata: public.MetadataSettings) -> dict[str, Any]:
-    """What [metadata] says, under the names of py-qgis-server; what it does not say is left out."""
-    contact = {
-        "name": metadata.contact_name, "address": metadata.contact_address,
-        "email": metadata.contact_email, "url": metadata.contact_url,
-    }  # fmt: skip
-    info = {
-        "title": metadata.title,
-        "description": metadata.description,
-        "termsOfService": metadata.terms_of_service,
-        "contact": _said(contact),
-        "licence": _said({"name": metadata.licence_name, "url": metadata.licence_url}),
-    }
-    documents = {"description": metadata.external_doc_description, "url": metadata.external_doc_url}
-    return _said({"info": _said(info), "externalDocs": _said(documents)})
-
-
-def _notes(metadata: public.MetadataSettings) -> list[tuple[str, str]]:
-    """What [metadata] says below the page: texts, each with an address for a link or none."""
-    mail = metadata.contact_email
-    told = (
-        (metadata.contact_name, metadata.contact_url),
-        (metadata.contact_address, ""),
-        (mail, f"mailto:{quote(mail, safe='@+')}"),
-        (metadata.licence_name or metadata.licence_url, metadata.licence_url),
-        ("Terms of service" if metadata.terms_of_service else "", metadata.terms_of_service),
-        (metadata.external_doc_description or metadata.external_doc_url, metadata.external_doc_url),
-    )
-    # Whatever is no address, such as `javascript:`, is left as text.
-    return [(text, link if _LINK.match(link) else "") for text, link in told if text]
-
-
-def _said(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value}
 
 
 def landing_routes(context: HttpContext, trust_unknown: bool | None = None) -> list[URLSpec]:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A map of one project: layers, extent and texts come from its WMS capabilities.
 // Texts of the server are only ever set as textContent.
+import { offerPrints } from "./print.js";
 import { address, ask, capabilities, drawingOrder, isWorld, leaves } from "./wms.js";
 
 const project = document.body.dataset.map;
@@ -139,6 +140,9 @@ async function showInfo(map, place, layers) {
   popup.openOn(map);
   const content = await askAt(map, place, asked).catch((error) => element("p", error.message));
   popup.setContent(content);
+  // Long ones scroll, for which the keyboard needs a way in; and not everybody sees the popup open.
+  popup.getElement()?.querySelector(".leaflet-popup-content").setAttribute("tabindex", "0");
+  document.getElementById("told").textContent = content.innerText;
 }
 
 // The map.
@@ -203,13 +207,16 @@ function show({ title, abstract, tree, box }) {
   whole(map, box);
   showCredits(map, layers);
   const tiles = makeTiles();
+  const drawn = () => drawingOrder(shown(layers));
+  let follow = () => {};
   const redraw = () => {
     showGroupStates(tree);
-    const names = drawingOrder(shown(layers));
+    const names = drawn();
     if (names) tiles.setParams({ layers: names }, !map.hasLayer(tiles)).addTo(map);
     else tiles.remove();
     say("");
     showLegend(layers);
+    follow();
   };
   const list = element("ul");
   listLayers(tree, list, redraw);
@@ -221,6 +228,7 @@ function show({ title, abstract, tree, box }) {
     if (event.key === "Enter" && event.target === map.getContainer()) showInfo(map, map.getCenter(), layers);
   });
   redraw();
+  offerPrints(map, service, project, drawn).then((prints) => { follow = prints; });
 }
 
 capabilities(service, project).then(show).catch((error) => {

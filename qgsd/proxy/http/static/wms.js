@@ -9,9 +9,14 @@ export function address(service, project, parameters) {
   return `${service}?${query}`;
 }
 
+// An XML document; an empty one of what is none, for which browsers make a page with styles of its own.
+export function parse(text) {
+  return new DOMParser().parseFromString(/^\s*</.test(text) ? text : "<none/>", "text/xml");
+}
+
 // The words of a ServiceException, or of qgsd's errors in JSON, or "".
 function complaint(text) {
-  const xml = new DOMParser().parseFromString(text, "text/xml");
+  const xml = parse(text);
   const exception = xml.getElementsByTagNameNS("*", "ServiceException")[0];
   if (exception) return exception.textContent.trim();
   try {
@@ -70,7 +75,7 @@ function readBox(root) {
 
 export async function capabilities(service, project) {
   const { text } = await ask(address(service, project, { REQUEST: "GetCapabilities" }));
-  const xml = new DOMParser().parseFromString(text, "text/xml");
+  const xml = parse(text);
   const [about, capability] = ["Service", "Capability"].map((name) => xml.getElementsByTagNameNS("*", name)[0]);
   const root = capability && children(capability, "Layer")[0];
   const tree = root && readLayer(root);
