@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 
+from qgsd import pyqgis
 from qgsd.config import Loaded, render
 from qgsd.errors import StartError
 from qgsd.extensions import policies_in_vain
@@ -59,5 +60,4 @@ def _qgis_problem(loaded: Loaded) -> str:
         print(f"QGIS {tried.stdout.strip()}")
         return ""
     reason = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
-    hint = "install Debian's python3-qgis and qgis-server"
-    return f"QGIS cannot be imported by {sys.executable} ({reason}); {hint}"
+    return f"QGIS cannot be imported by {sys.executable} ({reason}); {pyqgis.advice()}"

@@ -17,7 +17,9 @@ from qgsd.master.instance import Instance
 
 def example_folder() -> Path:
     """The example's folder, in the source tree or where the wheel has put it. Raises `StartError`."""
-    places = [Path(__file__).parents[1], Path(sysconfig.get_path("data")) / "share" / "qgsd"]
+    # Debian's Python says /usr/local for data, and its packages put them below its prefix.
+    installed = [Path(prefix, "share", "qgsd") for prefix in (sysconfig.get_path("data"), sys.prefix)]
+    places = [Path(__file__).parents[1], *installed]
     for place in places:
         folder = place / "examples" / "world"
         if (folder / "world.qgs").is_file():

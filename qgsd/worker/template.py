@@ -21,7 +21,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
-from qgsd import messages
+from qgsd import messages, pyqgis
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
 from qgsd.worker import confinement, environment
@@ -166,7 +166,7 @@ def main() -> None:
     except ChannelClosed:
         logger.debug("the master has gone")
     except ImportError as error:
-        logger.error("QGIS cannot be imported (%s); install Debian's python3-qgis and qgis-server", error)
+        logger.error("QGIS cannot be imported (%s); %s", error, pyqgis.advice())
         os._exit(3)
     # As in the workers: no destructors of Qt.
     os._exit(0)

@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WANTED = {
     "run": PROJECT["dependencies"],
     "test": PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"],
+    "release": PROJECT["dependencies"] + PROJECT["optional-dependencies"]["release"],
 }
 
 
@@ -43,5 +44,6 @@ def test_every_file_is_known_by_its_hash(name: str) -> None:
     assert "://" not in text, "a lock names no registry"
 
 
-def test_both_locks_agree() -> None:
+def test_the_locks_agree() -> None:
     assert pinned("run").items() <= pinned("test").items()
+    assert pinned("run").items() <= pinned("release").items()
