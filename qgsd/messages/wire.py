@@ -162,7 +162,8 @@ class Assignment(Struct, frozen=True, array_like=True, tag="assignment"):
 
     `queued` seconds it has waited, `remaining` seconds until its deadline. It is to run on this
     `generation` of its project. A worker that has to load it for that must find `version`, unless that is
-    empty; else it answers `Superseded`.
+    empty; else it answers `Superseded`. A worker that runs another one has it next. `sent_at` by the clock
+    of the dispatcher, in seconds.
     """
 
     queued: float
@@ -170,6 +171,13 @@ class Assignment(Struct, frozen=True, array_like=True, tag="assignment"):
     attempt: int
     generation: int = 1
     version: str = ""
+    sent_at: float = 0.0
+
+
+class Recall(Struct, frozen=True, array_like=True, tag="recall"):
+    """Do not begin the request that you were to have next. The answer is `Declined`, in time or not."""
+
+    id: str
 
 
 class LoadProject(Struct, frozen=True, array_like=True, tag="load"):
@@ -198,7 +206,9 @@ class Pins(Struct, frozen=True, array_like=True, tag="pins"):
 
 
 class Welcome(Struct, frozen=True, array_like=True, tag="welcome"):
-    """The answer to `Join`: requests may come now."""
+    """The answer to `Join`: requests may come now. `recalls`: the dispatcher understands `Declined`."""
+
+    recalls: bool = False
 
 
 class Dismiss(Struct, frozen=True, array_like=True, tag="dismiss"):
@@ -264,7 +274,7 @@ class Join(Struct, frozen=True, array_like=True, tag="join"):
 
     `has_open`: the projects it has open from an earlier connection. `code` is the same for workers of one
     template. `depends`: the request headers by which its answers differ, None if it has plugins that do not
-    tell (see `worker.plugins`).
+    tell (see `worker.plugins`). `prefetches`: it may be assigned a request while it runs another one.
     """
 
     protocol: int
@@ -276,6 +286,16 @@ class Join(Struct, frozen=True, array_like=True, tag="join"):
     has_open: list[ProjectLoaded] = []
     code: str = ""
     depends: list[str] | None = None
+    prefetches: bool = False
+
+
+class Declined(Struct, frozen=True, array_like=True, tag="declined"):
+    """The worker does not begin this request: it was recalled, or the worker leaves.
+
+    If it had begun it when it heard of the recall, this comes when it has ended.
+    """
+
+    id: str
 
 
 class Leave(Struct, frozen=True, array_like=True, tag="leave"):
@@ -360,10 +380,12 @@ def shared(part: AnswerPart, id: str, waited: float) -> AnswerPart:
 FromHttp = Attach | Detach | Request | Cancel | Hold | Resume
 ToHttp = Failure | HandBack | Workforce | Serving | Moving | Answer | Chunk | End
 FromWorker = (
-    Join | Leave | Answer | Chunk | End | Failure | WorkerLost
+    Join | Declined | Leave | Answer | Chunk | End | Failure | WorkerLost
     | ProjectLoaded | ProjectClosed | ProjectChanged | Superseded
 )  # fmt: skip
-ToWorker = Welcome | Assignment | Dismiss | Moving | Hold | Resume | LoadProject | CloseProject | Pins
+ToWorker = (
+    Welcome | Assignment | Recall | Dismiss | Moving | Hold | Resume | LoadProject | CloseProject | Pins
+)
 
 decode_from_http = msgspec.msgpack.Decoder(FromHttp).decode
 decode_to_http = msgspec.msgpack.Decoder(ToHttp).decode

@@ -68,7 +68,11 @@ class Admission:
         """An idle worker is there that what waits may not have, but this request may."""
         if not self._roster.some_idle or not self._roster.has_room(arrival.depth):
             return False
-        return bool(arrival.depth) or self._matchmaker.may_begin(arrival.key, now)
+        if arrival.depth:
+            return True
+        # Where others wait for a worker that has the project open, it would wait behind them.
+        waits = self._backlog.turns.length(arrival.key) > 0
+        return not waits and self._matchmaker.may_begin(arrival.key, now)
 
     def _queue_full(self, arrival: Arrival) -> Fail:
         message = f"the queue is full ({self._backlog.waiting} requests wait); try again shortly"

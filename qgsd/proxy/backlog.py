@@ -34,6 +34,8 @@ class Backlog:
         self.nested = Depths()
         self._waits = Waits()
         self._alarms: list[tuple[float, str]] = []
+        # Jobs that ended though a worker is to run them next.
+        self._dropped: list[str] = []
         # Projects of which the last request of some generation has ended.
         self._settled: set[str] = set()
 
@@ -99,7 +101,7 @@ class Backlog:
 
     def join(self, job: Job, rider: Rider) -> None:
         """It waits for the answer that is made for others."""
-        if job.begun:
+        if job.begun and not job.ahead:
             rider.queue_deadline = rider.deadline
         self._board(job, rider)
 
@@ -110,14 +112,28 @@ class Backlog:
         self._waits.add(_key(rider.arrival), id)
         self.set_alarm(rider.queue_deadline, id)
 
-    def begin(self, job: Job, worker: bytes, now: float) -> None:
-        """It has been taken from its line, to run."""
+    def begin(self, job: Job, worker: bytes, now: float, *, ahead: bool = False) -> None:
+        """It has been taken from its line, to run now, or `ahead`: when its worker has ended another one."""
         job.worker, job.began_at, job.begun = worker, now, True
         job.attempt += 1
+        job.ahead = ahead
         self._waits.remove(_key(job.arrival), job.first.arrival.id)
+        if not ahead:
+            self.run(job)
+
+    def run(self, job: Job) -> None:
+        """It has left the queue for good."""
+        job.ahead = False
         for id, rider in job.riders.items():
             rider.queue_deadline = rider.deadline
             self.set_alarm(rider.deadline, id)
+
+    def recall(self, job: Job) -> None:
+        """It is not its worker's next any more, and waits again, as if it had not been taken."""
+        job.ahead, job.recalled = False, True
+        job.attempt -= 1
+        job.begun = job.attempt > 0
+        self.put_back(job)
 
     def start(self, job: Job) -> None:
         """Its answer has begun: nobody waits for that any more, and nobody can join."""
@@ -157,6 +173,8 @@ class Backlog:
 
     def _end_job(self, job: Job) -> None:
         del self._jobs[job.id]
+        if job.ahead:
+            self._dropped.append(job.id)
         if self._flights.get(job.arrival.flight) is job:
             del self._flights[job.arrival.flight]
         if project := self._projects.get(job.arrival.key):
@@ -165,6 +183,11 @@ class Backlog:
             self.nested.remove(job.arrival.depth, job.id)
         elif job.worker is None:
             self.turns.remove(_line(job.arrival), job.id)
+
+    def dropped(self) -> Iterator[str]:
+        """Jobs nobody waits for any more, though a worker is to run them next, since this was last asked."""
+        while self._dropped:
+            yield self._dropped.pop()
 
     def displaced_by(self, arrival: Arrival) -> Rider | None:
         """Who would have to leave a full queue for this one; nobody for whom work has been begun."""

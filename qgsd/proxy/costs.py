@@ -31,10 +31,13 @@ class Costs:
 
     def expected(self, project: str, kind: str) -> float:
         """Seconds, where the project is open."""
-        for key in ((project, kind), ("", kind)):
-            if (mean := self._means.get(key)) is not None:
-                return mean
-        return _UNKNOWN
+        known = self.known(project, kind)
+        return _UNKNOWN if known is None else known
+
+    def known(self, project: str, kind: str) -> float | None:
+        """The same; None when nothing like it has run yet."""
+        mean = self._means.get((project, kind))
+        return self._means.get(("", kind)) if mean is None else mean
 
     def learn(self, project: str, kind: str, seconds: float) -> None:
         for key in ((project, kind), ("", kind)):

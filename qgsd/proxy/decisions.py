@@ -74,6 +74,7 @@ class Dispatch:
     """Send the request to the worker. Seconds it waited, seconds it has left, which attempt it is.
 
     It is to run on this `generation` of its project; a worker that has to load it must find `version`.
+    A worker that still runs another one has it next.
     """
 
     worker: bytes
@@ -84,6 +85,14 @@ class Dispatch:
     generation: int = 1
     version: str = ""
     payload: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Have the worker not begin the request that it was to have next."""
+
+    worker: bytes
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,5 +233,5 @@ class Done:
 
 Decision = (
     Dispatch | Fail | GiveBack | Retry | Forget | Release | Quarantined | Tripped | Reinforce
-    | Load | Close | Note | Done | Pause | Continue
+    | Load | Close | Note | Done | Pause | Continue | Recall
 )  # fmt: skip

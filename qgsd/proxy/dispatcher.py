@@ -230,6 +230,8 @@ class Dispatcher:
                 self._join(worker, message)
             case messages.Leave():
                 self._carry_out(self.scheduler.leaving(worker, time.monotonic()))
+            case messages.Declined(id):
+                self._carry_out(self.scheduler.declined(worker, id, time.monotonic()))
             case messages.Superseded(id, version, known):
                 now = time.monotonic()
                 self._carry_out(self.scheduler.superseded(worker, id, version, now, known=known))
@@ -265,11 +267,18 @@ class Dispatcher:
         else:
             logger.debug("%s joined", worker.decode(errors="replace"))
             self.announcer.joined(join)
-            self._to_worker(worker, messages.Welcome())
+            self._to_worker(worker, messages.Welcome(recalls=True))
             self._to_worker(worker, self.desk.pins)
             has_open = [as_loaded(copy) for copy in join.has_open]
-            now = time.monotonic()
-            self._carry_out(self.scheduler.joined(worker, now, reserve=join.reserve, has_open=has_open))
+            self._carry_out(
+                self.scheduler.joined(
+                    worker,
+                    time.monotonic(),
+                    reserve=join.reserve,
+                    has_open=has_open,
+                    prefetches=join.prefetches,
+                )
+            )
 
     def _process_lost(self, loss: messages.WorkerLost) -> None:
         process = loss.worker.encode()
@@ -308,6 +317,8 @@ class Dispatcher:
                 case plan.Tripped(key, pause, message):
                     event = "project.suspended" if pause else "project.recovered"
                     self.child.happened(event, message, project=key, seconds=pause)
+                case plan.Recall(worker, id):
+                    self._to_worker(worker, messages.Recall(id))
                 case plan.Pause(worker, id):
                     self._to_worker(worker, messages.Hold(id))
                 case plan.Continue(worker, id):
@@ -332,7 +343,12 @@ class Dispatcher:
 
     def _dispatch(self, decision: plan.Dispatch) -> None:
         assignment = messages.Assignment(
-            decision.queued, decision.remaining, decision.attempt, decision.generation, decision.version
+            decision.queued,
+            decision.remaining,
+            decision.attempt,
+            decision.generation,
+            decision.version,
+            time.monotonic(),
         )
         header, body = decision.payload
         try:

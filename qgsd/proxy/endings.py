@@ -68,7 +68,7 @@ class Endings:
     # One of its requests.
 
     def overdue(self, job: Job, rider: Rider, now: float) -> list[Decision]:
-        if job.worker is None and now >= rider.queue_deadline:
+        if (job.worker is None or job.ahead) and now >= rider.queue_deadline:
             return [self._waited_in_vain(rider.arrival, now - rider.arrived_at)]
         if now >= rider.deadline:
             return self._timed_out(job, rider, now)

@@ -44,7 +44,8 @@ class Job:
     `generation` of its project. `begun`: it has been at a worker, which may have been lost since;
     `started`: its answer has. `passed_at`: when an idle worker was first left to others because one with
     the project open will be free soon; `put_off_until`: others go first whose projects are open;
-    `only_warm`: one that has to load it will not do.
+    `only_warm`: one that has to load it will not do. `ahead`: its worker is to run it next;
+    `recalled`: it was so once.
     """
 
     arrival: Arrival
@@ -54,6 +55,8 @@ class Job:
     began_at: float = 0.0
     begun: bool = False
     started: bool = False
+    ahead: bool = False
+    recalled: bool = False
     timed_out: bool = False
     generation: int = 0
     passed_at: float | None = None

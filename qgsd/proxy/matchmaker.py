@@ -140,9 +140,20 @@ class Matchmaker:
 
     def _begin(self, job: Job, worker: bytes, now: float) -> list[Decision]:
         arrival = job.arrival
-        self._backlog.begin(job, worker, now)
+        warm = job.generation in self._projects.known(arrival.key).copies.get(worker, ())
+        charge, dispatch = self.assign(job, worker, now, warm=warm)
+        self._roster.begin_job(worker, job.id, arrival.key, arrival.depth, charge)
+        self.bulkhead.began(arrival.key)
+        room = [] if warm else placement.room(worker, self._projects, self.limits.cache_size, now)
+        return [*room, dispatch]
+
+    def assign(
+        self, job: Job, worker: bytes, now: float, *, warm: bool, ahead: bool = False
+    ) -> tuple[Charge, Dispatch]:
+        """The job has been taken from its line for this worker: who pays for it, and what is sent."""
+        arrival = job.arrival
+        self._backlog.begin(job, worker, now, ahead=ahead)
         project = self._projects.known(arrival.key)
-        warm = job.generation in project.copies.get(worker, ())
         self._projects.asked(project, warm=warm)
         if warm:
             self._projects.used(worker, project, now)
@@ -150,16 +161,13 @@ class Matchmaker:
             project.waited.add(now - job.passed_at, now)
         expected = self.costs.expected(arrival.key, arrival.kind) + (0.0 if warm else project.cold_seconds)
         charge = Charge(arrival.tenant or arrival.key, arrival.kind, now, expected)
-        self._roster.begin_job(worker, job.id, arrival.key, arrival.depth, charge)
         self._backlog.shares.charge(charge.tenant, expected)
-        self.bulkhead.began(arrival.key)
         queued, remaining = now - job.first.arrived_at, max(0.0, job.deadline - now)
         version = project.version if job.generation == project.generation else ""
         dispatch = Dispatch(
             worker, job.id, queued, remaining, job.attempt, job.generation, version, arrival.payload
         )
-        room = [] if warm else placement.room(worker, self._projects, self.limits.cache_size, now)
-        return [*room, dispatch]
+        return charge, dispatch
 
     def settle(self, state: Worker, now: float, *, free: bool = False) -> None:
         """What the worker ran has ended, or the worker: its tenant pays for the time unless it is `free`."""
@@ -179,10 +187,11 @@ class Matchmaker:
             self.costs.learn(state.key, state.charge.kind, now - state.began_at)
 
     def freed(self, worker: bytes, key: str) -> None:
-        """It has served the key, and is idle unless it leaves: what waits for either may have its turn."""
+        """It has served the key, and goes on unless it leaves: what waits for either may have its turn."""
         turns = self._backlog.turns
         turns.wake(key)
-        if self._roster.is_idle(worker):
+        state = self._roster.get(worker)
+        if state is not None and not state.leaving:
             turns.wake_some(project.key for project, _ in self._projects.open_in(worker))
 
     def _consider_copy(self, project: Project, now: float) -> None:

@@ -80,6 +80,11 @@ class Reloads:
     def __contains__(self, key: str) -> bool:
         return key in self._active
 
+    @property
+    def under_way(self) -> bool:
+        """Some project is being prepared, for which workers have to be idle now and then."""
+        return bool(self._active)
+
     # Beginning.
 
     def begin(

@@ -28,12 +28,24 @@ class Charge:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The request that a worker has next. `occupies`: the bulkhead counts it beside what runs now."""
+
+    id: str
+    key: str
+    charge: Charge
+    occupies: bool
+
+
 @dataclass(slots=True)
 class Worker:
     """`job` is the request it runs, `errand` the project it loads; both of `key`.
 
     `loaded`: the request had to load its project, and began when that was done.
     `job` stays set when the client was answered without it. `done_at`: when it is expected to be idle.
+    `next`: what it was handed before it asked; `recalled`: what it was to have next, and has not said yet
+    that it did not begin it. `prefetches`: it understands both.
     """
 
     job: str | None = None
@@ -46,10 +58,19 @@ class Worker:
     leaving: bool = False
     reserve: bool = False
     charge: Charge | None = None
+    prefetches: bool = False
+    next: Next | None = None
+    recalled: str | None = None
 
     @property
     def at_work(self) -> bool:
-        return self.job is not None or self.errand is not None
+        return self.job is not None or self.errand is not None or self.recalled is not None
+
+    @property
+    def may_have_next(self) -> bool:
+        """It runs a request, and can be handed another one."""
+        free = self.next is None and self.recalled is None
+        return self.prefetches and free and self.job is not None and not (self.leaving or self.reserve)
 
 
 class Roster:
@@ -109,8 +130,8 @@ class Roster:
 
     # Coming and going.
 
-    def add(self, name: bytes, *, reserve: bool) -> None:
-        self._workers[name] = Worker(reserve=reserve)
+    def add(self, name: bytes, *, reserve: bool, prefetches: bool = False) -> None:
+        self._workers[name] = Worker(reserve=reserve, prefetches=prefetches)
         self.reserve += reserve
         self._idle[name] = None
 
@@ -138,13 +159,32 @@ class Roster:
         worker.job, worker.depth, worker.charge = id, depth, charge
         self._depths[depth] += 1
 
+    def begin_next(self, name: bytes, now: float) -> Next:
+        """It has ended a request, and runs the one that it was to have next."""
+        worker = self._workers[name]
+        coming = worker.next
+        assert coming is not None, name
+        worker.next = None
+        charge = coming.charge
+        worker.job, worker.depth, worker.charge = (
+            coming.id,
+            0,
+            Charge(charge.tenant, charge.kind, now, charge.seconds),
+        )
+        self._depths[0] += 1
+        self._occupy(worker, coming.key, now, charge.seconds)
+        return coming
+
     def begin_errand(self, name: bytes, key: str, now: float, seconds: float) -> None:
         self._begin(name, key, now, seconds).errand = key
         self.errands += 1
 
     def _begin(self, name: bytes, key: str, now: float, seconds: float) -> Worker:
         del self._idle[name]
-        worker = self._workers[name]
+        return self._occupy(self._workers[name], key, now, seconds)
+
+    @staticmethod
+    def _occupy(worker: Worker, key: str, now: float, seconds: float) -> Worker:
         worker.key, worker.began_at, worker.done_at, worker.loaded = key, now, now + seconds, False
         return worker
 
@@ -153,7 +193,12 @@ class Roster:
         worker = self._workers[name]
         self._uncount(worker)
         worker.job = worker.errand = worker.charge = None
-        if not worker.leaving:
+        self.rest(name)
+
+    def rest(self, name: bytes) -> None:
+        """It is idle, if nothing is left for it to do."""
+        worker = self._workers[name]
+        if not worker.leaving and not worker.at_work and worker.next is None:
             self._idle[name] = None
 
     def _uncount(self, worker: Worker) -> None:

@@ -35,6 +35,7 @@ from qgsd.proxy.flights import Job, Rider
 from qgsd.proxy.keeper import Keeper, Verb
 from qgsd.proxy.matchmaker import Matchmaker
 from qgsd.proxy.pauses import Pauses
+from qgsd.proxy.prefetch import Prefetch
 from qgsd.proxy.projects import Projects
 from qgsd.proxy.quarantine import Quarantine
 from qgsd.proxy.roster import Roster, Worker
@@ -60,6 +61,7 @@ class Scheduler:
         self._matchmaker = Matchmaker(
             self._backlog, self._roster, self._projects, self.keeper.errands, limits
         )
+        self._prefetch = Prefetch(self._backlog, self._roster, self._projects, self._matchmaker)
         self.pauses = Pauses(self._backlog)
         self._endings = Endings(self._backlog, self._roster, self._projects, self._breakers, self.pauses)
         self._admission = Admission(
@@ -128,7 +130,9 @@ class Scheduler:
 
     def next_alarm(self) -> float | None:
         """When `tick` has something to do at the latest."""
-        times = [self._backlog.next_alarm(), self._next_alarm_of_others()]
+        times = [
+            self._backlog.next_alarm(), self._prefetch.next_alarm(), self._next_alarm_of_others()
+        ]  # fmt: skip
         if self.waiting and self._workerless_since is not None:
             times.append(self._workerless_since + self.limits.worker_grace)
         return min((time for time in times if time is not None), default=None)
@@ -171,7 +175,7 @@ class Scheduler:
         job = self._backlog.job_of(id)
         if job is None:
             return []
-        return [Forget(id), *self.pauses.left(job, id)]
+        return [Forget(id), *self.pauses.left(job, id), *self._prefetch.dropped()]
 
     def peer_gone(self, peer: bytes) -> list[Decision]:
         """An http child has gone, with all its clients."""
@@ -180,12 +184,21 @@ class Scheduler:
     # Events of workers.
 
     def joined(
-        self, worker: bytes, now: float, *, reserve: bool = False, has_open: Sequence[Loaded] = ()
+        self,
+        worker: bytes,
+        now: float,
+        *,
+        reserve: bool = False,
+        has_open: Sequence[Loaded] = (),
+        prefetches: bool = False,
     ) -> list[Decision]:
-        """A worker is idle; one of the `reserve` is there for nested requests."""
+        """A worker is idle; one of the `reserve` is there for nested requests.
+
+        One that `prefetches` may be handed a request while it runs another one.
+        """
         if worker in self._roster:
             return []
-        self._roster.add(worker, reserve=reserve)
+        self._roster.add(worker, reserve=reserve, prefetches=prefetches)
         if not reserve:
             self._matchmaker.bulkhead.joined()
         self._workerless_since = None
@@ -200,8 +213,32 @@ class Scheduler:
             return []
         self._roster.leave(worker)
         decisions = self.keeper.worker_gone(worker, now)
-        if not state.at_work:
-            decisions += self._release(worker, now)
+        if state.next is not None:
+            decisions += self._prefetch.recall(state.next.id)
+        return [*decisions, *self._release_idle(worker, state, now), *self._match(now)]
+
+    def declined(self, worker: bytes, id: str, now: float) -> list[Decision]:
+        """The worker will not begin the request: it was recalled, or the worker leaves.
+
+        If it had begun it when it heard of that, it is through with it now.
+        """
+        state = self._roster.get(worker)
+        if state is None:
+            return []
+        if state.recalled == id:
+            state.recalled = None
+            self._roster.rest(worker)
+        elif state.next is not None and state.next.id == id:
+            self._prefetch.give_back(state)
+            self._roster.rest(worker)
+        elif state.job == id:
+            job = self._backlog.get(id)
+            self._vacate(worker, state, now, free=True)
+            if job is not None and job.worker == worker:
+                self._backlog.recall(job)
+        decisions = self._release_idle(worker, state, now)
+        if self._closing:
+            decisions += self._give_back_all()
         return [*decisions, *self._match(now)]
 
     def answering(self, worker: bytes, id: str) -> list[Rider]:
@@ -225,8 +262,7 @@ class Scheduler:
         if (project := self._projects.get(state.key)) and worker in project.copies:
             self._projects.measured_service(project, now - state.began_at, now, first=state.loaded)
         self._vacate(worker, state, now)
-        if state.leaving:
-            decisions += self._release(worker, now)
+        decisions += self._release_idle(worker, state, now)
         # Also when it leaves: its key may have one worker more now.
         return [*decisions, *self._match(now, all_awake=state.leaving)]
 
@@ -236,7 +272,7 @@ class Scheduler:
         if state is None or state.job != id:
             return []
         self._vacate(worker, state, now)
-        decisions = self._release(worker, now) if state.leaving else []
+        decisions = self._release_idle(worker, state, now)
         if job is not None and job.worker == worker:
             decisions += self._endings.ran_out(job, now)
         return [*decisions, *self._match(now)]
@@ -253,6 +289,8 @@ class Scheduler:
             return []
         state = self._roster.remove(worker)
         decisions = [] if state.leaving else self.keeper.worker_gone(worker, now, reason if own_fault else "")
+        if self._prefetch.give_back(state) and self._closing:
+            decisions += self._give_back_all()
         if state.errand is not None:
             decisions += self.keeper.errand_lost(state.errand, reason)
         self._note_workerless(now)
@@ -280,8 +318,7 @@ class Scheduler:
         if state is None:
             return []
         decisions = self.keeper.loaded(worker, loaded, now)
-        if state.leaving and not state.at_work:
-            decisions += self._release(worker, now)
+        decisions += self._release_idle(worker, state, now)
         if state.job is not None:
             # The time it takes to load says nothing of what a request takes.
             state.began_at, state.loaded = now, True
@@ -308,7 +345,7 @@ class Scheduler:
             return []
         key = state.key
         self._vacate(worker, state, now)
-        decisions = self._release(worker, now) if state.leaving else []
+        decisions = self._release_idle(worker, state, now)
         project = self._projects.known(key)
         if not project.holders(project.generation) and key not in self.keeper.reloads:
             # Nobody has the old one any more: what is there is what is served.
@@ -351,15 +388,18 @@ class Scheduler:
     def close(self) -> list[Decision]:
         """Take nothing new; what waits is given back, what runs may finish."""
         self._closing = True
-        return [back for job in self._backlog.all_waiting() for back in self._endings.give_back(job)]
+        return [*self._prefetch.all(), *self._give_back_all()]
 
     # Inside.
+
+    def _give_back_all(self) -> list[Decision]:
+        return [back for job in self._backlog.all_waiting() for back in self._endings.give_back(job)]
 
     def _expire(self, now: float) -> list[Decision]:
         decisions: list[Decision] = []
         for job, rider in self._backlog.due(now):
             decisions += self._endings.overdue(job, rider, now)
-        return decisions
+        return [*decisions, *self._prefetch.dropped(), *self._prefetch.late(now)]
 
     def _match(self, now: float, *, all_awake: bool = True) -> list[Decision]:
         """`all_awake`: what could not be served before may be now, for all that is known."""
@@ -374,10 +414,20 @@ class Scheduler:
             return decisions
         # Before requests: under load no worker would ever be idle for long enough to prepare a new version.
         decisions += self.keeper.reloads.start_some(now)
-        while matched := self._matchmaker.next(now):
-            decisions += matched
+        decisions += self._match_all(now)
         decisions += self._release_old()
         return [*decisions, *self.keeper.start_errands(now), *self._reinforcements()]
+
+    def _match_all(self, now: float) -> list[Decision]:
+        decisions: list[Decision] = []
+        while matched := self._matchmaker.next(now):
+            decisions += matched
+        if self._roster.some_idle and self._roster.has_room(0):
+            recalled = self._prefetch.reclaim()
+            decisions += [*recalled, *self._match_all(now)] if recalled else []
+        elif not self._backlog.nested.lines and not self.keeper.reloads.under_way:
+            decisions += self._prefetch.hand_over(now)
+        return decisions
 
     def _reinforcements(self) -> list[Decision]:
         wanted = self.limits.nested_depth
@@ -385,10 +435,11 @@ class Scheduler:
             return []
         return [Reinforce(wanted)]
 
-    def _vacate(self, worker: bytes, state: Worker, now: float) -> None:
-        self._matchmaker.settle(state, now)
+    def _vacate(self, worker: bytes, state: Worker, now: float, *, free: bool = False) -> None:
+        self._matchmaker.settle(state, now, free=free)
         self._matchmaker.bulkhead.ended(state.key)
         self._roster.end_work(worker)
+        self._prefetch.begin(worker, now)
         self._matchmaker.freed(worker, state.key)
 
     def _release_old(self) -> list[Decision]:
@@ -428,6 +479,10 @@ class Scheduler:
             return [*self._endings.fail(job, 500, "worker_lost", message), *self._match(now)]
         self._backlog.put_back(job)
         return [Retry(job.id, job.arrival.key, worker), *self._match(now)]
+
+    def _release_idle(self, worker: bytes, state: Worker, now: float) -> list[Decision]:
+        """Let a worker go that leaves and has nothing more to do."""
+        return self._release(worker, now) if state.leaving and not state.at_work else []
 
     def _release(self, worker: bytes, now: float) -> list[Decision]:
         self._roster.remove(worker)

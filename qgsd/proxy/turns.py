@@ -108,14 +108,18 @@ class Turns:
         """
         while line := self._least(self._order):
             if place := serve(line, False):
-                return self._take(line), place
+                return self.take(line), place
             if line in self._entries and self._entries[line] == self._order[0][1]:
                 self._park(line)
         while line := self._least(self._last):
             if place := serve(line, True):
-                return self._take(line), place
+                return self.take(line), place
             self._park(line)
         return None
+
+    def peek(self) -> Line | None:
+        """Whose turn it is, lines that are parked or put off left out."""
+        return self._least(self._order)
 
     def _park(self, line: Line) -> None:
         del self._entries[line]
@@ -127,7 +131,8 @@ class Turns:
         heapq.heappush(self._last, (self._shares.account(line.tenant), number, line))
         self._parked.setdefault(line.project, {})[line] = None
 
-    def _take(self, line: Line) -> str:
+    def take(self, line: Line) -> str:
+        """The request at the front of a line, which does not wait any more."""
         id = self.lines[line].popleft()
         if self.lines[line]:
             self._unpark(line)

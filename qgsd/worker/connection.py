@@ -51,6 +51,8 @@ class Connection:
                 unlock(self.socket, key)
             self.socket.connect(address)
         self.leaving = False
+        # The dispatcher takes requests back that were not begun; one of an older version does not.
+        self.recalls = False
         self.established = False
         self._refused = False
 

@@ -24,6 +24,7 @@ from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.background import in_background
 from qgsd.worker.connection import Connection
 from qgsd.worker.debugging import debugging
+from qgsd.worker.inbox import Assigned, Inbox
 from qgsd.worker.loading import uses_databases
 from qgsd.worker.nested import NestingMark
 from qgsd.worker.projects import Projects, WrongVersion
@@ -62,6 +63,8 @@ class Worker:
         self.draining = False
         self.dismissed = False
         self.running = ""
+        self.recalled = ""
+        self.inbox = Inbox()
         self.postponed: list[messages.CloseProject] = []
         self.connection = self._join()
 
@@ -85,6 +88,7 @@ class Worker:
                 self.projects.overview(),
                 self.qgis.dependence.code,
                 self.qgis.dependence.depends(),
+                prefetches=True,
             )
         )
         self.poller = zmq.Poller()
@@ -103,7 +107,7 @@ class Worker:
             # The proxy may be away for long; a worker that waits for it is no broken one.
             self._announce()
         while not self.dismissed:
-            ready = dict(self.poller.poll(_BEAT_MS))
+            ready = dict(self.poller.poll(0 if self.inbox else _BEAT_MS))
             self.child.beat()
             if self.child.channel.fileno() in ready:
                 self._obey()
@@ -113,7 +117,9 @@ class Worker:
             if self.connection.monitor in ready:
                 self._watch_connection()
             elif self.connection.socket in ready:
-                self._receive()
+                self.heed()
+            if self.inbox:
+                self._serve_next()
         self.connection.close()
         self.context.destroy(linger=2000)
 
@@ -144,10 +150,16 @@ class Worker:
         self.draining = True
         self.child.row.state = State.DRAINING
         if self.connection.established:
-            self.connection.leave()
+            self._leave()
         else:
             # No dispatcher is there that could send anything or say goodbye.
             self.dismissed = True
+
+    def _leave(self) -> None:
+        """Ask to be let go; what has not been begun is for others."""
+        self.connection.leave()
+        for id in self.inbox.clear():
+            self.connection.send(messages.Declined(id))
 
     def leave_when_worn(self) -> None:
         """Before the last piece of an answer: to be heard before another request is assigned."""
@@ -161,13 +173,19 @@ class Worker:
 
     def _receive(self) -> None:
         frames = self.connection.socket.recv_multipart()
-        match messages.decode_to_worker(frames[0]):
-            case messages.Welcome():
+        self._heard(messages.decode_to_worker(frames[0]), frames[1:])
+
+    def _heard(self, message: messages.ToWorker, data: list[bytes]) -> None:
+        match message:
+            case messages.Welcome(recalls):
+                self.connection.recalls = recalls
                 self._announce()
             case messages.Assignment() as assignment:
-                self._serve(assignment, messages.decode_request(frames[1]), frames[2])
+                self._assigned(Assigned(assignment, messages.decode_request(data[0]), data[1]))
+            case messages.Recall(id):
+                self._recall(id)
             case messages.Moving():
-                self.connection.leave()
+                self._leave()
             case messages.Dismiss(reason):
                 self._let_go(reason)
             case messages.Hold(id):
@@ -180,9 +198,29 @@ class Worker:
                 self.projects.pin(keys)
 
     def heed(self) -> None:
-        """In mid-answer: look whether the client wants a pause. Other messages are handled as ever."""
-        while self.connection.socket.poll(0):
+        """Hear all that has come. In mid-answer too: the client may want a pause."""
+        while int(self.connection.socket.get(zmq.EVENTS)) & zmq.POLLIN and not self.dismissed:
             self._receive()
+
+    def _assigned(self, assigned: Assigned) -> None:
+        if self.connection.leaving and self.connection.recalls:
+            self.connection.send(messages.Declined(assigned.request.id))
+        else:
+            self.inbox.put(assigned)
+
+    def _recall(self, id: str) -> None:
+        if self.running == id:
+            self.recalled = id
+        else:
+            self.inbox.remove(id)
+            self.connection.send(messages.Declined(id))
+
+    def _serve_next(self) -> None:
+        one = self.inbox.take()
+        self._serve(one.assignment, one.request, one.body)
+        if self.recalled:
+            self.connection.send(messages.Declined(self.recalled))
+            self.recalled = ""
 
     def _pause(self, id: str) -> None:
         """Wait for `Resume`. The master ends the process when the request's deadline passes meanwhile."""
@@ -190,22 +228,18 @@ class Worker:
             if not self.connection.socket.poll(_BEAT_MS):
                 self.child.beat()
                 continue
-            match messages.decode_to_worker(self.connection.socket.recv_multipart()[0]):
+            frames = self.connection.socket.recv_multipart()
+            match messages.decode_to_worker(frames[0]):
                 case messages.Resume(resumed) if resumed == id:
                     return
-                case messages.Moving():
-                    self.connection.leave()
-                case messages.CloseProject() as order:
-                    self._close(order)
-                case messages.Pins(keys):
-                    self.projects.pin(keys)
-                case _:
+                case messages.Hold() | messages.Resume():
                     pass
+                case other:
+                    self._heard(other, frames[1:])
 
     def _let_go(self, reason: str) -> None:
         if self.connection.leaving and not self.draining:
-            self.connection.close()
-            self.connection = self._join()
+            self._rejoin()
             return
         if not self.draining:
             logger.error("the proxy refused this worker: %s", reason or "see its log")
@@ -217,8 +251,7 @@ class Worker:
                 self.dismissed = True
             case "broken":
                 logger.info("the dispatcher has gone, joining its successor")
-                self.connection.close()
-                self.connection = self._join()
+                self._rejoin()
             case "refused":
                 self._refused()
             case "established":
@@ -231,8 +264,14 @@ class Worker:
             address = ", ".join(self.child.begin.back)
             logger.warning("no proxy with our key is at %s: see key_file in [zmq] on both machines", address)
         if self.keys.turn():
-            self.connection.close()
-            self.connection = self._join()
+            self._rejoin()
+
+    def _rejoin(self) -> None:
+        self.connection.close()
+        # Whoever sent them has others run them.
+        self.inbox.clear()
+        self.recalled = ""
+        self.connection = self._join()
 
     # Projects.
 
@@ -288,6 +327,11 @@ class Worker:
     # Requests.
 
     def _serve(self, assignment: messages.Assignment, request: messages.Request, body: bytes) -> None:
+        if assignment.remaining <= 0:
+            self.connection.send(
+                messages.Failure(request.id, 504, "timeout", "its time was over before its turn")
+            )
+            return
         self.running = request.id
         row, now = self.child.row, time.monotonic()
         id = messages.public_id(request.id)

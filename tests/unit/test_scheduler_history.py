@@ -32,8 +32,11 @@ from qgsd.proxy.decisions import (
     Forget,
     GiveBack,
     Limits,
+    Load,
+    Loaded,
     Pause,
     Quarantined,
+    Recall,
     Release,
     Retry,
     Tripped,
@@ -53,6 +56,7 @@ class Work:
     began: float = 0.0
     started: bool = False
     worker: bytes | None = None
+    ahead: bool = False
 
 
 @dataclasses.dataclass
@@ -94,7 +98,7 @@ class Known:
     @property
     def due(self) -> float:
         """When it has to be given up if nothing happens."""
-        first_wait = self.worker is None and not self.attempts
+        first_wait = not self.attempts
         return min(self.deadline, self.at + QUEUE_TIMEOUT) if first_wait else self.deadline
 
 
@@ -108,6 +112,10 @@ class Model:
     flights: dict[str, Work] = dataclasses.field(default_factory=dict)
     slack: float = 0.0
     running: dict[bytes, str] = dataclasses.field(default_factory=dict)
+    # What workers have next, and what they have not declined yet though it was recalled.
+    ahead: dict[bytes, str] = dataclasses.field(default_factory=dict)
+    recalled: dict[bytes, str] = dataclasses.field(default_factory=dict)
+    prefetching: set[bytes] = dataclasses.field(default_factory=set)
     idle: set[bytes] = dataclasses.field(default_factory=set)
     leaving: set[bytes] = dataclasses.field(default_factory=set)
     tripped: set[str] = dataclasses.field(default_factory=set)
@@ -116,11 +124,12 @@ class Model:
     workerless_since: float | None = 0.0
     lost: tuple[bytes, str] | None = None
     closed: bool = False
+    scheduler: Scheduler | None = None
     seen: Counter[str] = dataclasses.field(default_factory=Counter)
 
     @property
     def workers(self) -> set[bytes]:
-        return self.idle | set(self.running)
+        return self.idle | set(self.running) | set(self.recalled)
 
     def waiting(self) -> set[str]:
         """No worker runs it; what rides on what runs for another one waits until the answer begins."""
@@ -136,6 +145,7 @@ class Model:
         return one
 
     def take(self, decisions: list[Decision]) -> None:
+        loads: list[tuple[bytes, Loaded]] = []
         for decision in decisions:
             self.seen[getattr(decision, "code", type(decision).__name__)] += 1
             match decision:
@@ -155,8 +165,13 @@ class Model:
                     self.retry(self.works[id], key, worker)
                 case Release(worker):
                     assert worker not in self.running, "released while it works"
+                    assert worker not in self.recalled, "released with a request on its way"
                     assert worker in self.leaving or worker not in self.idle, "released without asking"
                     self.remove(worker)
+                case Load(worker, key, generation):
+                    loads.append((worker, Loaded(key, generation, "loaded", "v1", 0.1)))
+                case Recall(worker, id):
+                    self.recall(worker, id)
                 case Quarantined(id, print, key):
                     assert self.kills[print] >= MAX_ATTEMPTS
                     assert (print, key) == (self.known[id].arrival.fingerprint, self.known[id].arrival.key)
@@ -164,22 +179,61 @@ class Model:
                 case Tripped(key, pause):
                     (self.tripped.add if pause else self.tripped.discard)(key)
 
+        # At once: how long loading takes is for the histories of projects.
+        for worker, loaded in loads:
+            assert self.scheduler is not None
+            self.take(self.scheduler.loaded(worker, loaded, self.now))
+
     def dispatch(self, sent: Dispatch) -> None:
         work = self.works[sent.id]
         riders = list(work.riders.values())
         assert riders, "nobody waits for it"
         assert work.worker is None, "it is at a worker already"
-        assert sent.worker in self.idle, "that worker has gone, goes, or has a request"
         assert not self.closed, "a request was begun while closing"
         assert all(one.due > self.now for one in riders), "a request that is over its time was begun"
         assert sent.queued == self.now - riders[0].at
         assert sent.remaining == max(one.deadline for one in riders) - self.now
-        work.attempts += 1
-        assert sent.attempt == work.attempts <= MAX_UNLUCKY_ATTEMPTS
+        assert sent.attempt == work.attempts + 1 <= MAX_UNLUCKY_ATTEMPTS
         assert self.kills[sent.id] < MAX_ATTEMPTS, "a request that had killed twice was run again"
         work.worker, work.began = sent.worker, self.now
+        if sent.worker in self.running:
+            self.hand_over(work, sent.worker)
+            return
+        assert sent.worker in self.idle, "that worker has gone, goes, or has a request"
+        work.attempts += 1
         self.idle.remove(sent.worker)
         self.running[sent.worker] = sent.id
+
+    def hand_over(self, work: Work, worker: bytes) -> None:
+        """The worker has it next."""
+        self.seen["ahead"] += 1
+        arrival = self.known[work.id].arrival
+        assert worker in self.prefetching - self.leaving, "it cannot or must not have one more"
+        assert worker not in self.ahead, "it has one already"
+        assert worker not in self.recalled, "it has not declined the last one"
+        assert arrival.idempotent, "a write would be done twice if it were recalled too late"
+        assert not arrival.depth, "it would wait for its own parent"
+        assert not work.attempts, "what may have cost a worker has to be first at the next one"
+        self.ahead[worker], work.ahead = work.id, True
+
+    def recall(self, worker: bytes, id: str) -> None:
+        assert self.ahead.pop(worker) == id, "it did not have that next"
+        self.recalled[worker] = id
+        self.works[id].worker, self.works[id].ahead = None, False
+
+    def next_one(self, worker: bytes) -> None:
+        """The worker has ended its request."""
+        del self.running[worker]
+        if worker in self.ahead:
+            id = self.running[worker] = self.ahead.pop(worker)
+            self.works[id].ahead = False
+            self.works[id].attempts += 1
+        else:
+            self.rest(worker)
+
+    def rest(self, worker: bytes) -> None:
+        if worker not in self.leaving and worker not in self.running and worker not in self.recalled:
+            self.idle.add(worker)
 
     def retry(self, work: Work, key: str, worker: bytes) -> None:
         arrival = self.known[work.id].arrival
@@ -197,8 +251,11 @@ class Model:
             "no_worker": (503, self.is_hopeless(one)),
             "queue_full": (503, not one.attempts or not one.is_first),
             "too_slow": (503, one.is_left_behind(self.now)),
-            "queue_timeout": (504, one.worker is None and self.now >= one.due),
-            "timeout": (504, one.worker is not None and self.now + self.slack >= one.deadline),
+            "queue_timeout": (504, (one.worker is None or one.work.ahead) and self.now >= one.due),
+            "timeout": (
+                504,
+                one.worker is not None and not one.work.ahead and self.now + self.slack >= one.deadline,
+            ),
             "worker_lost": (500, self.lost == (one.worker, one.work.id)),
             "quarantined": (500, one.arrival.fingerprint in self.poisonous),
             "project_unavailable": (503, one.arrival.key in self.tripped),
@@ -230,6 +287,9 @@ class Model:
         self.idle.discard(worker)
         self.leaving.discard(worker)
         self.running.pop(worker, None)
+        self.recalled.pop(worker, None)
+        if id := self.ahead.pop(worker, None):
+            self.works[id].worker, self.works[id].ahead = None, False
         if not self.workers and self.workerless_since is None:
             self.workerless_since = self.now
 
@@ -248,9 +308,9 @@ class History(RuleBasedStateMachine):
     def begin(self, queue: int, share: int, workers: int) -> object:
         self.model = Model(seen=self.total)
         self.limits = Limits(queue, QUEUE_TIMEOUT, GRACE, share=share, breaker_timeouts=1, breaker_pause=20.0)
-        self.scheduler = Scheduler(self.limits, 0.0)
+        self.scheduler = self.model.scheduler = Scheduler(self.limits, 0.0)
         self.serial = 0
-        return multiple(*[self.join(False) for _ in range(workers)])
+        return multiple(*[self.join(False, True, True) for _ in range(workers)])
 
     @rule(
         target=requests,
@@ -272,7 +332,10 @@ class History(RuleBasedStateMachine):
         work = None if before >= self.limits.max_queue and self.scheduler.coalesced == joined else work
         self._board(Known(arrival, self.model.now, Work(id)), work, self.scheduler.coalesced - joined)
         self.model.take(decisions)
-        assert len(self.model.waiting()) <= max(before, self.limits.max_queue), "the queue is not bounded"
+        recalled = sum(isinstance(one, Recall) for one in decisions)
+        # The first of a project may be waiting for a worker that has it open, with others idle.
+        most = max(before, self.limits.max_queue) + recalled + len("abc")
+        assert len(self.model.waiting()) <= most, "the queue is not bounded"
         refused = any(isinstance(one, Fail) and (one.id, one.code) == (id, "queue_full") for one in decisions)
         assert not refused or before >= self.limits.max_queue
         return id
@@ -300,20 +363,42 @@ class History(RuleBasedStateMachine):
             *[self.arrive(key, True, 20.0, 0, place // 2, True) for place, key in enumerate(keys)]
         )
 
+    @rule(target=requests, key=st.sampled_from("ab"), count=st.integers(2, 5))
+    def rush(self, key: str, count: int) -> object:
+        """More than there are workers for, of what has been served before."""
+        for worker in list(self.model.running):
+            self.finish(worker)
+        return multiple(*[self.arrive(key, True, 20.0, 0, 9, False) for _ in range(count)])
+
     @rule(id=requests)
     def arrive_twice(self, id: str) -> None:
         if self.scheduler.is_open(id):
             assert self.scheduler.arrived(self.model.known[id].arrival, self.model.now) == []
 
-    @rule(target=workers, reserve=st.sampled_from([False, False, True]))
-    def join(self, reserve: bool) -> bytes:
+    @rule(
+        target=workers,
+        reserve=st.sampled_from([False, False, True]),
+        warm=st.booleans(),
+        prefetches=st.booleans(),
+    )
+    def join(self, reserve: bool, warm: bool, prefetches: bool) -> bytes:
         if self.model.closed:
             return multiple()
         self.serial += 1
         worker = b"worker%d" % self.serial
         self.model.idle.add(worker)
         self.model.workerless_since = None
-        self.model.take(self.scheduler.joined(worker, self.model.now, reserve=reserve))
+        if prefetches:
+            self.model.prefetching.add(worker)
+        self.model.take(
+            self.scheduler.joined(
+                worker,
+                self.model.now,
+                reserve=reserve,
+                has_open=[Loaded(key, 1, "loaded", "v1", 0.1) for key in "abc" if warm],
+                prefetches=prefetches,
+            )
+        )
         assert self.scheduler.joined(worker, self.model.now) == [], "joined twice"
         return worker
 
@@ -325,7 +410,8 @@ class History(RuleBasedStateMachine):
         was_idle = worker in self.model.idle
         self.model.idle.discard(worker)
         decisions = self.scheduler.leaving(worker, self.model.now)
-        assert (Release(worker) in decisions) == (was_idle or worker not in self.model.running)
+        busy = worker in self.model.running or worker in self.model.recalled
+        assert (Release(worker) in decisions) == (was_idle or not busy)
         self.model.take(decisions)
 
     @rule(worker=workers)
@@ -340,14 +426,29 @@ class History(RuleBasedStateMachine):
         assert told == {id: one.arrival.peer for id, one in expected.items()}
         work.started = work.started or bool(expected)
 
-    def _idle_again(self, worker: bytes) -> None:
-        if worker not in self.model.leaving:
-            self.model.idle.add(worker)
+    @rule(worker=workers)
+    def decline(self, worker: bytes) -> None:
+        """It has heard of a recall, or it leaves and wants nothing more."""
+        model, id = self.model, self.model.recalled.pop(worker, None)
+        if id is None and worker in model.leaving:
+            id = model.running.get(worker)
+            if id is None or model.works[id].started:
+                return
+            # It was sent while the worker said that it leaves.
+            work = model.works.get(id)
+            del model.running[worker]
+            if work is not None and work.worker == worker:
+                work.worker, work.attempts = None, work.attempts - 1
+        elif id is None:
+            model.take(self.scheduler.declined(worker, "r0", model.now))
+            return
+        model.rest(worker)
+        model.take(self.scheduler.declined(worker, id, model.now))
 
     @rule(worker=workers)
     def finish(self, worker: bytes) -> None:
         model = self.model
-        id = model.running.pop(worker, None)
+        id = model.running.get(worker)
         if id is None:
             assert self.scheduler.finished(worker, "r1", model.now) == []
             return
@@ -356,7 +457,7 @@ class History(RuleBasedStateMachine):
             model.kills[model.known[id].arrival.fingerprint] *= 0
             for rider in list(work.riders):
                 model.end(rider)
-        self._idle_again(worker)
+        model.next_one(worker)
         model.take(self.scheduler.finished(worker, id, model.now))
 
     @rule(worker=workers, late=st.booleans())
@@ -367,10 +468,9 @@ class History(RuleBasedStateMachine):
         if id is None or model.works[id].started or model.closed:
             return
         work = model.works[id]
-        del model.running[worker]
         if late and work.riders:
             model.now = max(model.now, max(one.deadline for one in work.riders.values()) - 0.2)
-        self._idle_again(worker)
+        model.next_one(worker)
         late_ones = {id for id, one in work.riders.items() if one.deadline <= model.now + 0.25}
         model.slack = 0.25
         decisions = self.scheduler.ran_out(worker, id, model.now)
@@ -424,7 +524,9 @@ class History(RuleBasedStateMachine):
         one = self.model.known[id]
         held = {other for other, its in one.work.riders.items() if its.held_at is not None}
         goes_on = [Continue(one.worker, one.work.id)] if held == {id} else []
-        expected = [] if one.ends else [Forget(id), *goes_on]
+        alone = one.work.ahead and len(one.work.riders) == 1
+        recall = [Recall(one.worker, one.work.id)] if alone and one.worker else []
+        expected = [] if one.ends else [Forget(id), *goes_on, *recall]
         decisions = self.scheduler.cancelled(id)
         assert decisions == expected
         self.model.take(decisions)
@@ -484,7 +586,8 @@ class History(RuleBasedStateMachine):
         if not hasattr(self, "model"):
             return
         model = self.model
-        usable = scheduler_slots(self.scheduler) if not model.running else 0
+        working = model.running or model.recalled
+        usable = scheduler_slots(self.scheduler) if not working else 0
         late = [id for id in model.waiting() if model.known[id].due <= model.now]
         bulkhead = self.scheduler._matchmaker.bulkhead
         soon = bulkhead.next_alarm() is not None
@@ -496,8 +599,11 @@ class History(RuleBasedStateMachine):
             return
         self.model.now += 100.0
         self.tick()
-        for worker in list(self.model.running):
-            self.finish(worker)
+        while self.model.running or self.model.recalled:
+            for worker in list(self.model.recalled):
+                self.decline(worker)
+            for worker in list(self.model.running):
+                self.finish(worker)
         assert {id for id, one in self.model.known.items() if one.ends != 1} == set()
         for worker in self.scheduler.worker_names():
             self.leave(worker, True)
@@ -530,6 +636,7 @@ def remains(scheduler: Scheduler) -> dict[str, object]:
     held["turns"], held["nested"] = scheduler._backlog.turns.lines, scheduler._backlog.nested.lines
     held["occupied"] = scheduler._matchmaker.bulkhead._occupied
     held["_depths"] = {depth: count for depth, count in scheduler._roster._depths.items() if count}
+    held["handed"] = scheduler._prefetch._handed
     held["workers"] = scheduler._roster.names()
     held["stamped"] = {p.key: p.stamped for p in scheduler._projects.all() if p.stamped}
     return {name: value for name, value in held.items() if value}
@@ -543,6 +650,6 @@ def test_any_history_keeps_the_promises() -> None:
     common = {
         "Dispatch", "Retry", "Release", "Forget", "GiveBack", "Tripped", "Reinforce",
         "no_worker", "queue_full", "queue_timeout", "timeout", "worker_lost", "project_unavailable",
-        "joined",
+        "joined", "ahead", "Recall",
     }  # fmt: skip
     assert common - set(History.total) == set(), "these never happened: the histories are too tame"
