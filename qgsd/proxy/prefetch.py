@@ -82,9 +82,14 @@ class Prefetch:
             for worker in holders
             if job.generation in project.copies[worker]
             and _soon_idle(state := self._roster[worker], now)
-            and (admitted or state.key == key)
+            and (state.key == key or (admitted and self._is_loaded(worker, state.key)))
         )
         return min(soon, key=lambda worker: self._roster[worker].done_at, default=None)
+
+    def _is_loaded(self, worker: bytes, key: str) -> bool:
+        """What it runs has its project open: nobody knows how long loading will take."""
+        project = self._projects.get(key)
+        return project is not None and worker in project.copies
 
     def _hand(self, job: Job, worker: bytes, now: float) -> Decision:
         state, key = self._roster[worker], job.arrival.key

@@ -5,9 +5,10 @@ Pure: events and the time go in, decisions come out. It knows no socket, no cloc
 and no message; the dispatcher carries its decisions out. Every request that arrived
 ends in exactly one of: its answer finished, `Fail`, `GiveBack`, or `Forget` (its client gone).
 
-Here is what happens to a request: queued, begun, tried again. Whether it is taken up at all is the
-`admission`'s to say, how it is given up that of `endings`; which one is next and where, the
-`matchmaker`'s; what workers load, and when a project changes, the `keeper`'s.
+Here is what happens to a request: queued, begun, ended. Whether it is taken up at all is the
+`admission`'s to say, how it is given up that of `endings`, whether it is tried again that of `losses`;
+which one is next and where, the `matchmaker`'s; what workers load, and when a project changes, the
+`keeper`'s.
 """
 
 from __future__ import annotations
@@ -24,15 +25,14 @@ from qgsd.proxy.decisions import (
     GiveBack,
     Limits,
     Loaded,
-    Quarantined,
     Reinforce,
     Release,
-    Retry,
     Tripped,
 )
 from qgsd.proxy.endings import Endings, no_worker
 from qgsd.proxy.flights import Job, Rider
 from qgsd.proxy.keeper import Keeper, Verb
+from qgsd.proxy.losses import Losses
 from qgsd.proxy.matchmaker import Matchmaker
 from qgsd.proxy.pauses import Pauses
 from qgsd.proxy.prefetch import Prefetch
@@ -40,10 +40,6 @@ from qgsd.proxy.projects import Projects
 from qgsd.proxy.quarantine import Quarantine
 from qgsd.proxy.roster import Roster, Worker
 
-# One that killed its worker is tried once more; one that only happened to be there when its worker
-# was killed by somebody else may have bad luck a few times.
-MAX_ATTEMPTS = 2
-MAX_UNLUCKY_ATTEMPTS = 5
 # Seconds after which what could not be served is looked at again, come what may; more where much waits.
 _ROUSE = 0.25
 
@@ -64,6 +60,7 @@ class Scheduler:
         self._prefetch = Prefetch(self._backlog, self._roster, self._projects, self._matchmaker)
         self.pauses = Pauses(self._backlog)
         self._endings = Endings(self._backlog, self._roster, self._projects, self._breakers, self.pauses)
+        self._losses = Losses(self._backlog, self.quarantine, self._endings)
         self._admission = Admission(
             self._backlog, self._roster, self._matchmaker, self.quarantine, self._breakers, limits
         )
@@ -301,7 +298,8 @@ class Scheduler:
             self._note_cost(state.key, now, own_fault=own_fault or job is None)
         if job is None or job.worker != worker:
             return [*decisions, *self._match(now)]
-        return [*decisions, *self._after_loss(job, worker, now, reason, own_fault)]
+        decisions += self._losses.of_worker(job, worker, now, reason, own_fault, closing=self._closing)
+        return [*decisions, *self._match(now)]
 
     def _note_cost(self, key: str, now: float, *, own_fault: bool) -> None:
         """A worker is lost that ran a request of the key: by the crash of it, or because it took too long."""
@@ -449,36 +447,6 @@ class Scheduler:
             decisions += self.keeper.reloads.release_old(project)
             self._projects.forget_unused(project)
         return decisions
-
-    def _after_loss(
-        self, job: Job, worker: bytes, now: float, reason: str, own_fault: bool
-    ) -> list[Decision]:
-        arrival = job.arrival
-        mark = arrival.fingerprint
-        # One that is over its time is no poison; the breaker sees to such projects.
-        own_fault = own_fault and now < job.deadline
-        if own_fault and (until := self.quarantine.killed(mark, now)):
-            message = (
-                f"QGIS crashed twice on this request and will not run it again for a while ({mark}): {reason}"
-            )
-            failed = self._endings.fail(job, 500, "quarantined", message)
-            noted = Quarantined(arrival.id, mark, arrival.key, reason, until, arrival.payload)
-            return [noted, *failed, *self._match(now)]
-        return self._retry_or_fail(
-            job, worker, now, reason, MAX_ATTEMPTS if own_fault else MAX_UNLUCKY_ATTEMPTS
-        )
-
-    def _retry_or_fail(
-        self, job: Job, worker: bytes, now: float, reason: str, attempts: int
-    ) -> list[Decision]:
-        repeatable = job.arrival.idempotent and not job.started
-        if repeatable and self._closing:
-            return self._endings.give_back(job)
-        if not repeatable or job.attempt >= attempts:
-            message = f"QGIS failed on this request: {reason}"
-            return [*self._endings.fail(job, 500, "worker_lost", message), *self._match(now)]
-        self._backlog.put_back(job)
-        return [Retry(job.id, job.arrival.key, worker), *self._match(now)]
 
     def _release_idle(self, worker: bytes, state: Worker, now: float) -> list[Decision]:
         """Let a worker go that leaves and has nothing more to do."""

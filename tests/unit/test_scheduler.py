@@ -25,7 +25,8 @@ from qgsd.proxy.decisions import (
     Retry,
     Tripped,
 )
-from qgsd.proxy.scheduler import MAX_UNLUCKY_ATTEMPTS, Scheduler
+from qgsd.proxy.losses import MAX_UNLUCKY_ATTEMPTS
+from qgsd.proxy.scheduler import Scheduler
 
 LIMITS = Limits(max_queue=5, queue_timeout=10.0, worker_grace=5.0, breaker_timeouts=2, breaker_pause=8.0)
 

@@ -41,7 +41,8 @@ from qgsd.proxy.decisions import (
     Retry,
     Tripped,
 )
-from qgsd.proxy.scheduler import MAX_ATTEMPTS, MAX_UNLUCKY_ATTEMPTS, Scheduler
+from qgsd.proxy.losses import MAX_ATTEMPTS, MAX_UNLUCKY_ATTEMPTS
+from qgsd.proxy.scheduler import Scheduler
 
 QUEUE_TIMEOUT, GRACE = 10.0, 5.0
 
