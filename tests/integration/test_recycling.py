@@ -124,7 +124,7 @@ def test_qgis_stops_at_the_deadline_where_it_can_be_asked(launch: Launch, projec
     (before,) = [row["pid"] for row in instance.workers()]
     wait_for("the project is open", lambda: instance.get(TILE).status == 200)
     world = "-20000000,-20000000,20000000,20000000"
-    assert instance.ows(**GET_MAP | {"BBOX": world, "WIDTH": "9000", "HEIGHT": "9000"}).status == 504
+    assert instance.ows(**GET_MAP | {"BBOX": world, "WIDTH": "7900", "HEIGHT": "7900"}).status == 504
     wait_for("it was asked", lambda: events(instance, "request.cancelled"))
     wait_for("the worker is free", lambda: instance.get(TILE).status == 200)
     assert [row["pid"] for row in instance.workers()] == [before]

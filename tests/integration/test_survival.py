@@ -187,7 +187,7 @@ def test_a_killed_master_under_a_service_manager(manager: ServiceManager, busy: 
 _BUSY = {
     "sleep": ows_path(SERVICE="PROBE", REQUEST="sleep", VALUE="60"),
     # Inside QGIS, which looks at nothing but its map.
-    "render": ows_path(**GET_MAP | {"WIDTH": "9000", "HEIGHT": "9000", "FORMAT": "image/jpeg"}),
+    "render": ows_path(**GET_MAP | {"WIDTH": "7900", "HEIGHT": "7900", "FORMAT": "image/jpeg"}),
 }
 
 
