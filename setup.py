@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""All metadata is in pyproject.toml; this places the bundled example beside the package."""
+"""All metadata is in pyproject.toml; this places example, units and manual pages beside the package."""
 
 from pathlib import Path
 
@@ -10,4 +10,9 @@ FILES = sorted(str(path) for path in EXAMPLE.glob("*") if path.suffix in (".qgs"
 
 UNITS = sorted(str(path) for path in Path("systemd").iterdir())
 
-setup(data_files=[("share/qgsd/examples/world", FILES), ("share/qgsd/systemd", UNITS)])
+# By section: qgsd.ini.5 goes to man5.
+MANUALS = [
+    (f"share/man/man{number}", sorted(map(str, Path("docs/man").glob(f"*.{number}")))) for number in (1, 5)
+]
+
+setup(data_files=[("share/qgsd/examples/world", FILES), ("share/qgsd/systemd", UNITS), *MANUALS])

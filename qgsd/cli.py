@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from qgsd import __version__
+from qgsd import __version__, completion
+from qgsd.arguments import unknown_command, unrecognized
 from qgsd.config import ConfigError, Loaded, add_flags, add_set_flag, load, overrides_from, render
 from qgsd.errors import StartError
 
@@ -17,13 +18,19 @@ _NOT_RUNNING = 3
 _USAGE = 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def whole_parser() -> argparse.ArgumentParser:
+    """All that can be typed."""
     parser = argparse.ArgumentParser(prog="qgsd", description="QGIS Server, supervised.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"qgsd {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (help, _) in _COMMANDS.items():
         command = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
         command.add_argument("--version", action="version", version=f"qgsd {__version__}")
+        if name == "completion":
+            command.formatter_class = argparse.RawDescriptionHelpFormatter
+            command.description = completion.DESCRIPTION.replace("COMMAND", "qgsd")
+            completion.declare(command)
+            continue
         if name == "config":
             command.add_argument(
                 "--commented", action="store_true", help="each option behind a #: the file says nothing yet"
@@ -31,11 +38,17 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--markdown", action="store_true", help="as tables for the documentation")
             continue
         if name == "keygen":
-            command.add_argument(
-                "file", nargs="?", metavar="FILE", help="a new file for it, instead of stdout"
+            completion.offer(
+                command.add_argument(
+                    "file", nargs="?", metavar="FILE", help="a new file for it, instead of stdout"
+                ),
+                completion.FILE,
             )
             continue
-        command.add_argument("-c", "--config", metavar="PATH", help="configuration file (ini)")
+        completion.offer(
+            command.add_argument("-c", "--config", metavar="PATH", help="configuration file (ini)"),
+            completion.FILE,
+        )
         add_flags(command, name)
         add_set_flag(command)
         if name in ("stop", "restart"):
@@ -149,6 +162,22 @@ def _keygen(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _completion(arguments: argparse.Namespace) -> int:
+    if arguments.live:
+        from qgsd.control.live import candidates
+
+        for candidate in candidates(*arguments.live):
+            print(candidate)
+        return 0
+    if not arguments.shell:
+        raise StartError(f"completion: say for which shell: {', '.join(completion.SHELLS)}")
+    try:
+        print(completion.script(whole_parser(), arguments.shell))
+    except completion.Unavailable as error:
+        raise StartError(str(error)) from None
+    return 0
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
     "run": ("run in the foreground", _run),
     "start": ("start as a daemon; returns once it serves", _start),
@@ -160,12 +189,13 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
     "config": ("print a commented configuration of all options with their defaults", _config),
     "keygen": ("make a key for a cluster of proxies and worker machines", _keygen),
     "demo": ("run in the foreground with the bundled example", _demo),
+    "completion": (completion.HELP, _completion),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0 done, 1 failed, 2 usage, 3 (`status`) not running."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
     try:
         return _COMMANDS[arguments.command][1](arguments)
     except (StartError, ConfigError) as error:
@@ -173,6 +203,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """What was typed; exits (SystemExit) after help, or with 2 after a mistake."""
+    parser = whole_parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in _COMMANDS:
+        parser.error(unknown_command(argv[0], _COMMANDS))
+    arguments, left = parser.parse_known_args(argv)
+    if left:
+        command = commands_of(parser)[arguments.command]
+        command.error(unrecognized(command, left))
+    return arguments
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands of a parser, by name."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(commands.choices)
 
 
 if __name__ == "__main__":

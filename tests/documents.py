@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from qgsd.admin import reference
+from qgsd.admin import reference as metrics
 from qgsd.config import migration_table, render
+from reference import man
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -34,7 +35,8 @@ def expected() -> dict[Path, str]:
         DOCS.parent / "etc" / "qgsd.ini": render.ini(),
         DOCS / "options.md": _OPTIONS + render.markdown().rstrip("\n") + "\n",
         DOCS / "migrating.md": migrating,
-        DOCS / "metrics.md": reference.markdown(),
+        DOCS / "metrics.md": metrics.markdown(),
+        **{DOCS / "man" / name: text for name, text in man.pages().items()},
     }
 
 

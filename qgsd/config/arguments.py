@@ -7,10 +7,12 @@ import argparse
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from qgsd import completion
+
 from .catalogue import declarations, named
 from .declaration import RUN, STOP, WORKER, Declaration
 from .errors import ConfigError
-from .kinds import Boolean, List
+from .kinds import Boolean, List, Path, Paths
 from .loading import COMMAND_LINE
 
 # The commands of qgsd, by the group whose flags they have.
@@ -26,6 +28,8 @@ _GROUPS = {
 }
 
 _DEST = "qgsd_overrides"
+
+_COMPLETIONS: dict[type, str] = {Path: completion.FILE, Paths: completion.DIRECTORY}
 
 
 def add_flags(
@@ -44,7 +48,7 @@ def add_flags(
         if only is not None and declared.name not in only:
             continue
         yes = isinstance(declared.kind, Boolean)
-        parser.add_argument(
+        action = parser.add_argument(
             *declared.flags,
             action=_Override,
             option=declared,
@@ -53,6 +57,8 @@ def add_flags(
             metavar=None if yes else declared.metavar,
             help=_help(declared),
         )
+        if completes := _COMPLETIONS.get(type(declared.kind)):
+            completion.offer(action, completes)
 
 
 def add_set_flag(parser: argparse.ArgumentParser) -> None:

@@ -15,43 +15,25 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from qgsd import __version__
+from qgsd import completion
 from qgsd.control import tables
 from qgsd.control.client import Client
-from qgsd.control.commands import COMMANDS, Command, unknown_command
+from qgsd.control.command_line import PROG, parse, whole_parser
+from qgsd.control.commands import Command
 from qgsd.control.errors import ControlError
 from qgsd.control.locate import find_control
 from qgsd.control.operations import Progress, Refused
 from qgsd.control.records import EventRecord
 
-PROG = "qgsdctl"
-DEFAULT_TIMEOUT = 60.0
 INTERRUPTED = 130
 _WIDE = 10_000
 """Columns when nobody looks: nothing is wrapped or cut in a pipe."""
-
-_EPILOG = """\
-Without --control and --instance it finds the local instance: 'qgsd' if that runs, else the
-only one that does. Instances are looked for in /run/qgsd as root, otherwise in
-$XDG_RUNTIME_DIR/qgsd.
-
-A command returns when its effect is there, with --no-wait when it is accepted.
-`qgsdctl COMMAND --help` says more about one.
-
-exit status: 0 done, 1 refused or failed, 2 usage, 3 no master answers
-
-examples:
-  qgsdctl scale +2                     two workers more; returns when they are ready
-  qgsdctl reload town/sewers           switch to the new version of one project
-  qgsdctl --json status | jq .state    for scripts
-  qgsdctl events --follow              watch what happens
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,6 +56,8 @@ def _main(argv: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     command, options = parse(argv)
+    if command is None:
+        return _complete(options)
     try:
         return _run(command, options)
     except ControlError as error:
@@ -86,92 +70,20 @@ def _main(argv: list[str]) -> int:
         return 2
 
 
-# ------------------------------------------------------------------- command line
+def _complete(options: argparse.Namespace) -> int:
+    """`qgsdctl completion`: what a shell asks for."""
+    if options.live:
+        from qgsd.control.live import candidates
 
-
-def parse(argv: list[str]) -> tuple[Command[Any], argparse.Namespace]:
-    """The command and its options; exits (SystemExit) after help, or with 2 after a mistake.
-
-    Two steps rather than argparse's subparsers: the global options may stand on both sides
-    of the command, and a mistyped command gets a suggestion.
-    """
-    parser = main_parser()
-    options = parser.parse_args(argv)
-    name, *rest = options.command or [""]
-    if name in ("", "help"):
-        _help(parser, rest if name else None)
-    command = COMMANDS.get(name)
-    if command is None:
-        parser.error(unknown_command(name))
-    return command, command_parser(command).parse_args(rest, options)
-
-
-def main_parser() -> argparse.ArgumentParser:
-    """The parser of what stands before the command; its help lists all commands."""
-    width = max(map(len, COMMANDS))
-    listing = "".join(f"  {name:<{width}}  {command.help}\n" for name, command in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog=PROG,
-        usage=f"{PROG} [--control ADDRESS] [--instance NAME] [--json] [--timeout S] COMMAND ...",
-        description=f"Look after a running qgsd.\n\ncommands:\n{listing}",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.set_defaults(control=None, key_file=None, instance=None, json=False, timeout=DEFAULT_TIMEOUT)
-    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    _declare_global(parser)
-    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser
-
-
-def command_parser(command: Command[Any]) -> argparse.ArgumentParser:
-    """The parser of what follows the command's name."""
-    parser = argparse.ArgumentParser(
-        prog=f"{PROG} {command.name}",
-        description=command.describe(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.declare(parser)
-    _declare_global(parser)
-    return parser
-
-
-def _declare_global(parser: argparse.ArgumentParser) -> None:
-    # Without defaults: the command's parser must not undo what stood before the command.
-    group = parser.add_argument_group("options of every command", argument_default=argparse.SUPPRESS)
-    group.add_argument(
-        "--control", metavar="ADDRESS", help="the control socket: ipc://PATH or tcp://HOST:PORT"
-    )
-    group.add_argument(
-        "--key-file", metavar="PATH", help="the key of a control socket on TCP, where it wants one"
-    )
-    group.add_argument("--instance", metavar="NAME", help="which local instance, where several run")
-    group.add_argument("--json", action="store_true", help="print one JSON document (events: one a line)")
-    group.add_argument(
-        "--timeout", metavar="S", type=_seconds, help=f"seconds a command may take ({DEFAULT_TIMEOUT:g})"
-    )
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < (seconds := float(text)) <= 1e6:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-
-
-def _help(parser: argparse.ArgumentParser, topic: list[str] | None) -> NoReturn:
-    if topic is None:
-        parser.print_help(sys.stderr)
-        parser.exit(2)
-    if not topic:
-        parser.print_help()
-        parser.exit(0)
-    if topic[0] not in COMMANDS:
-        parser.error(unknown_command(topic[0]))
-    command_parser(COMMANDS[topic[0]]).print_help()
-    parser.exit(0)
+        for candidate in candidates(*options.live):
+            print(candidate)
+        return 0
+    try:
+        print(completion.script(whole_parser(), options.shell))
+    except completion.Unavailable as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 # ------------------------------------------------------------------------ running
@@ -190,7 +102,7 @@ def _run(command: Command[Any], options: argparse.Namespace) -> int:
     if options.json:
         _print_result(command, result)
     else:
-        _print_text(_rendered(command, result, accepted=getattr(options, "wait", True) is False))
+        _print_text(_rendered(command, result, options))
     return command.exit_code(result)
 
 
@@ -204,9 +116,10 @@ def _follow(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _rendered(command: Command[Any], result: Any, *, accepted: bool) -> RenderableType:
+def _rendered(command: Command[Any], result: Any, options: argparse.Namespace) -> RenderableType:
+    accepted = getattr(options, "wait", True) is False
     try:
-        return command.render_accepted(result) if accepted else command.render(result)
+        return command.render_accepted(result) if accepted else command.show(result, options)
     except (msgspec.ValidationError, KeyError, TypeError):
         # A master of another version: what it says is still better than nothing.
         return json.dumps(result, indent=2)
@@ -269,7 +182,8 @@ def progress_text(report: dict[str, Any]) -> str:
     if not isinstance(message, str):
         rest = {key: value for key, value in report.items() if not (numbers and key in ("done", "total"))}
         message = " ".join(f"{key} {value}" for key, value in rest.items())
-    tail = f" ({report['done']} of {report['total']})" if numbers else ""
+    counts = f"{report['done']} of {report['total']}" if numbers else ""
+    tail = f" ({counts})" if numbers and not message.startswith(counts) else ""
     return tables.clean(f"{message}{tail}".strip())
 
 

@@ -45,13 +45,7 @@ _COLOURS = {
 
 def status(record: Status) -> RenderableType:
     """The instance in a few lines."""
-    head = Text.assemble(
-        (clean(record.instance), "bold"),
-        " is ",
-        coloured(record.state),
-        f", pid {record.pid}, up {duration(record.uptime)}; "
-        f"qgsd {clean(record.version)}, QGIS {clean(record.qgis_version)}",
-    )
+    head = status_line(record)
     counts, queue, totals = record.workers, record.queue, record.counters
     rows = [
         ("listening", ", ".join(map(clean, record.listen)) or "nowhere"),
@@ -63,6 +57,26 @@ def status(record: Status) -> RenderableType:
         ("generation", str(record.generation)),
     ]
     return Group(head, *(Text.assemble((f"{name:<12}", "dim"), text) for name, text in rows))
+
+
+def status_line(record: Status) -> Text:
+    """What runs there, and since when."""
+    return Text.assemble(
+        (clean(record.instance), "bold"),
+        " is ",
+        coloured(record.state),
+        f", pid {record.pid}, up {duration(record.uptime)}; "
+        f"qgsd {clean(record.version)}, QGIS {clean(record.qgis_version)}",
+    )
+
+
+def work_line(record: Status) -> Text:
+    """Workers, queue and what went wrong so far, in a line."""
+    queue, totals = record.queue, record.counters
+    waiting = f"{queue.waiting} of {queue.max} waiting"
+    waiting += f", for {record.oldest:.1f} s at most" if record.oldest else ""
+    trouble = f"{totals.errors} errors, {totals.timeouts} timeouts, {totals.crashes} crashes"
+    return Text(f"workers {_worker_text(record.workers)}; {waiting}; {trouble}")
 
 
 def processes(records: list[ProcessRecord]) -> RenderableType:
@@ -90,15 +104,39 @@ def processes(records: list[ProcessRecord]) -> RenderableType:
     return table
 
 
+def tree(rows: list[tuple[str, ProcessRecord]]) -> RenderableType:
+    """Processes with what is drawn before their names."""
+    headers = ["PROCESS", "PID", "STATE", "UPTIME", "REQUESTS", "PSS", "CPU"]
+    table = _table(headers, right=["PID", "UPTIME", "REQUESTS", "PSS", "CPU"])
+    table.add_column("PROJECT", overflow="fold")
+    for drawn, record in rows:
+        table.add_row(
+            Text.assemble((drawn, "dim"), process_name(record)),
+            _or_dash(record.pid),
+            coloured(record.state),
+            duration(record.uptime),
+            str(record.requests),
+            size(record.pss),
+            f"{record.cpu:.0f}%",
+            clean(record.project or "-"),
+        )
+    return table
+
+
+def process_name(record: ProcessRecord) -> str:
+    """As people speak of it: `worker 3`, `template`, with the machine before it where there are several."""
+    name = record.role if record.slot is None else f"{record.role} {record.slot}"
+    return f"{clean(record.machine)}/{name}" if record.machine else name
+
+
 def top(records: list[ProcessRecord]) -> RenderableType:
     """The processes of `top`: those of `ps`, with the age of the request that each is at."""
     headers = ["PROCESS", "PID", "STATE", "AGE", "CPU", "MEMORY", "REQUESTS"]
     table = _table(headers, right=headers[1:2] + headers[3:])
     table.add_column("PROJECT", overflow="fold")
     for record in records:
-        name = record.role if record.slot is None else f"{record.role} {record.slot}"
         table.add_row(
-            f"{clean(record.machine)}/{name}" if record.machine else name,
+            process_name(record),
             _or_dash(record.pid),
             coloured(record.state),
             f"{record.request_age:.1f}s" if record.request_age else "-",

@@ -13,7 +13,7 @@ from qgsd.config import ConfigError, Loaded, Settings, changes, declarations, lo
 from qgsd.control.operations import Progress, Refused
 from qgsd.control.records import ReloadRecord
 from qgsd.errors import StartError
-from qgsd.master import management
+from qgsd.master import awaited, management
 from qgsd.master.children import ChildRecord
 from qgsd.master.project_operations import ProjectOperations
 
@@ -41,7 +41,7 @@ class MasterOperations(ProjectOperations):
         supervisor.events.add("scaled", f"from {before} to {target} workers", {"from": before, "to": target})
         supervisor.wake()
         if wait:
-            await self._wait(self._scaled, progress)
+            await self._wait(self._scaled, progress, self._scaling)
         counts = self.worker_counts()
         return {
             "target": counts.target,
@@ -55,6 +55,9 @@ class MasterOperations(ProjectOperations):
         target = self.supervisor.workers
         ready = {record.slot for record in workers if record.phase == "ready"}
         return len(ready) == len(workers) == target
+
+    def _scaling(self) -> dict[str, Any]:
+        return awaited.scaling(self._usual_workers(), self.supervisor.workers)
 
     async def reload(self, project: str | None, *, wait: bool, progress: Progress) -> list[ReloadRecord]:
         self._refuse_while_stopping()
@@ -103,7 +106,7 @@ class MasterOperations(ProjectOperations):
         supervisor.events.add("restarting", f"all children are replaced by generation {generation}")
         supervisor.wake()
         if wait:
-            await self._wait(lambda: self._restarted(generation), progress)
+            await self._wait(lambda: self._restarted(generation), progress, self._restarting)
             supervisor.events.add("restarted", f"all children are of generation {generation}")
         return {"generation": supervisor.generation}
 
@@ -111,21 +114,32 @@ class MasterOperations(ProjectOperations):
         supervisor = self.supervisor
         if supervisor.generation != generation:
             return True
-        # A leaving admin child may be the one that was asked for this restart: it waits for us.
-        children = [
-            record
-            for record in supervisor.children
-            if not record.reserve and not (record.role == "admin" and record.phase == "draining")
-        ]
-        wanted = dict(supervisor.targets().children)
-        if "worker" in wanted:
-            wanted["worker"] = supervisor.workers
+        children = self._lasting()
         # How many are in reserve is open, but none of them may be of before.
         outdated = any(record.reserve and record.generation != generation for record in supervisor.children)
-        complete = len(children) == sum(wanted.values()) and not outdated
+        complete = len(children) == self._wanted() and not outdated
         return complete and all(
             child.generation == generation and child.phase == "ready" for child in children
         )
+
+    def _restarting(self) -> dict[str, Any]:
+        return awaited.restarting(self._lasting(), self.supervisor.generation, self._wanted())
+
+    def _lasting(self) -> list[ChildRecord]:
+        """The children that a restart waits for."""
+        # A leaving admin child may be the one that was asked for this restart: it waits for us.
+        return [
+            record
+            for record in self.supervisor.children
+            if not record.reserve and not (record.role == "admin" and record.phase == "draining")
+        ]
+
+    def _wanted(self) -> int:
+        """How many of them there are when it is done."""
+        wanted = dict(self.supervisor.targets().children)
+        if "worker" in wanted:
+            wanted["worker"] = self.supervisor.workers
+        return sum(wanted.values())
 
     async def stop(self, *, now: bool) -> dict[str, Any]:
         self.begin_stop(now=now)

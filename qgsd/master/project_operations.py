@@ -12,9 +12,10 @@ from qgsd import messages
 from qgsd.channel import ChannelClosed
 from qgsd.config import ConfigError
 from qgsd.control.operations import Progress, Refused
-from qgsd.control.records import ProjectRecord, QueueRecord, ReloadRecord, WorkerCounts
+from qgsd.control.records import ProjectRecord, QueueRecord, ReloadRecord
 from qgsd.extensions import store_schemes
 from qgsd.location import LocationError, Rules
+from qgsd.master import awaited
 from qgsd.master.looking import Looking
 from qgsd.master.project_orders import Verb
 
@@ -29,7 +30,7 @@ class ProjectOperations(Looking):
         orders = self.supervisor.orders
         listing = orders.begin_list()
         try:
-            await self._wait(lambda: orders.advance(listing), _tell_nobody)
+            await self._wait(lambda: orders.advance(listing), _tell_nobody, dict)
         finally:
             orders.end(listing)
         return sorted(map(_record, listing.items), key=lambda record: record.project)
@@ -39,7 +40,7 @@ class ProjectOperations(Looking):
         orders = self.supervisor.orders
         listing = orders.begin_queue()
         try:
-            await self._wait(lambda: orders.advance(listing), _tell_nobody)
+            await self._wait(lambda: orders.advance(listing), _tell_nobody, dict)
         finally:
             orders.end(listing)
         return [
@@ -135,7 +136,11 @@ class ProjectOperations(Looking):
         orders = self.supervisor.orders
         order = orders.begin(verb, project)
         try:
-            await self._wait(lambda: orders.advance(order) or (not wait and order.to >= 0), progress)
+            await self._wait(
+                lambda: orders.advance(order) or (not wait and order.to >= 0),
+                progress,
+                lambda: awaited.projects(order.waiting, len(order.done)),
+            )
         finally:
             orders.end(order)
         return sorted(order.done, key=lambda done: done.project) if wait else []
@@ -151,20 +156,21 @@ class ProjectOperations(Looking):
         if self.supervisor.stopping != "no":
             raise Refused("draining", "the instance is being stopped")
 
-    async def _wait(self, reached: Callable[[], bool], progress: Progress) -> None:
-        """Until the effect is there, telling how far it is; refuses when a stop comes in between."""
-        told: list[WorkerCounts] = []
+    async def _wait(
+        self, reached: Callable[[], bool], progress: Progress, awaited: Callable[[], dict[str, Any]]
+    ) -> None:
+        """Until the effect is there, telling what is `awaited`; refuses when a stop comes in between."""
+        told: dict[str, Any] = {}
 
         def arrived() -> bool:
+            nonlocal told
             self._refuse_while_stopping()
-            counts = self.worker_counts()
-            if [counts] != told:
-                told[:] = [counts]
-                message = f"{counts.ready} of {counts.target} workers ready"
-                progress(
-                    {"message": message, "done": min(counts.ready, counts.target), "total": counts.target}
-                )
-            return reached()
+            if reached():
+                return True
+            if (report := awaited()) != told:
+                told = report
+                progress(report)
+            return False
 
         await self.supervisor.until(arrived)
 

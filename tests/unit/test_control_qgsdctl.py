@@ -62,6 +62,7 @@ def child(address: str, *argv: str, **options: Any) -> subprocess.Popen[str]:
         (["status"], r"(?m)^workers +2 of 2 ready, 0 busy$"),
         (["ps"], r"(?m)^master +- +\d+ +idle +1s +0 +32M +16M +0% +-$"),
         (["ps"], r"(?m)^worker +1 +- +backoff .*evil\?\[2J$"),
+        (["ps", "--tree"], r"(?m)^└─ worker 0 +4711 +busy +1s"),
         (["scale", "3"], r"^workers: 3 of 3 ready"),
         (["scale", "+2"], r"^workers: 4 of 4 ready"),
         (["scale", "-1"], r"^workers: 1 of 1 ready"),
@@ -140,6 +141,10 @@ def test_a_project_that_kept_its_old_version_is_1(ctl: Ctl) -> None:
         (["--timeout", "soon", "ping"], "not a number of seconds"),
         (["--timeout", "nan", "ping"], "not a number of seconds"),
         (["--bogus", "ping"], "unrecognized"),
+        (["--jsn", "ping"], "did you mean --json?"),
+        (["scale", "3", "--nowait"], "did you mean --no-wait?"),
+        (["completion"], "say for which shell: bash, zsh, fish"),
+        (["completion", "tcl"], "invalid choice"),
         (["help", "stauts"], "did you mean"),
         ([], "commands:"),
     ],
@@ -294,6 +299,7 @@ def test_an_answer_of_another_version_is_shown_as_it_is(ctl: Ctl, served: Served
 
 def test_progress_without_a_message() -> None:
     assert progress_text({"ready": 3, "target": 8}) == "ready 3 target 8"
+    assert progress_text({"message": "1 of 2 done", "done": 1, "total": 2}) == "1 of 2 done"
     assert progress_text({"done": 1, "total": 2}) == "(1 of 2)"
     assert progress_text({"message": "a\x1bb"}) == "a?b"
 

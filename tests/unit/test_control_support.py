@@ -47,6 +47,7 @@ class Instance:
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = 0
+        self.killed: list[int] = []
         self.poison = [QuarantineRecord("abc", "bad/project", "GET http://x/ows/", "SIGSEGV", 60.0)]
         self.broken = {"bad/project": "layer 'roads' has no source"}
         self.events = [EventRecord(1.5, "worker.ready", "worker 0 is ready", {"slot": 0})]
@@ -83,7 +84,8 @@ class Instance:
     async def processes(self) -> list[ProcessRecord]:
         master = ProcessRecord("master", None, self.pid, "idle", 1.0, 0, 1 << 25, 1 << 24, 0.4, None, 1)
         rest = ProcessRecord("worker", 1, None, "backoff", 0.0, 3, 0, 0, 0.0, "evil\x1b[2J", 1)
-        return [master, rest]
+        busy = ProcessRecord("worker", 0, 4711, "busy", 1.0, 3, 0, 0, 0.0, "town", 1, request_age=2.5)
+        return [master, rest, busy]
 
     async def scale(self, workers: int, *, relative: bool, wait: bool, progress: Progress) -> dict[str, Any]:
         target = self.workers + workers if relative else workers
@@ -110,8 +112,9 @@ class Instance:
     async def kill(self, target: int, *, wait: bool) -> dict[str, Any]:
         if target == 13:
             raise ZeroDivisionError("slot 13")
-        if target >= self.workers:
+        if target >= self.workers and target != 4711:
             raise Refused("no_such_child", f"there is no worker in slot {target}")
+        self.killed.append(target)
         return {"slot": target, "pid": 4711}
 
     def config(self) -> list[dict[str, Any]]:

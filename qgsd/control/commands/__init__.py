@@ -7,9 +7,9 @@ server, the client, qgsdctl and its help need no change.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
+from qgsd import arguments
 from qgsd.control.commands.answers import Purge
 from qgsd.control.commands.base import Command
 from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Set, Stop
@@ -58,6 +58,4 @@ def unknown_command(name: str) -> str:
     >>> unknown_command("stauts")
     "there is no command 'stauts'; did you mean 'status'?"
     """
-    near = get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "there are: " + ", ".join(COMMANDS)
-    return f"there is no command {name[:40]!r}; {hint}"
+    return arguments.unknown_command(name, COMMANDS)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING, Any
 
+from qgsd.completion import offer
 from qgsd.control.commands.base import Command, Waiting, declare_wait
 from qgsd.control.operations import Operations, Progress
 
@@ -35,7 +36,10 @@ class Purge(Command[PurgeArguments]):
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", nargs="?", metavar="PROJECT", help="as in MAP=; else all")
+        offer(
+            parser.add_argument("project", nargs="?", metavar="PROJECT", help="as in MAP=; else all"),
+            "projects",
+        )
         declare_wait(parser)
 
     def render(self, result: Any) -> RenderableType:

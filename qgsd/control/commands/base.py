@@ -98,6 +98,10 @@ class Command(ABC, Generic[A]):
     def render(self, result: Any) -> RenderableType:
         """The result for a person. Raises `msgspec.ValidationError` if it is not as expected."""
 
+    def show(self, result: Any, options: Namespace) -> RenderableType:
+        """The same, where the command line says in which form."""
+        return self.render(result)
+
     def render_accepted(self, result: Any) -> RenderableType:
         """The same with --no-wait."""
         return f"{self.name}: accepted"

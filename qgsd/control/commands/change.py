@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from qgsd.completion import offer
 from qgsd.control.commands.base import Arguments, Command, Waiting, declare_wait
 from qgsd.control.operations import Operations, Progress, Refused
 from qgsd.control.protocol import ErrorCode
@@ -108,7 +109,8 @@ class Reload(Command[ReloadArguments]):
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="PROJECT", nargs="?", help="as in MAP=; all if left out")
+        help = "as in MAP=; all if left out"
+        offer(parser.add_argument("project", metavar="PROJECT", nargs="?", help=help), "projects")
         declare_wait(parser)
 
     def render(self, result: Any) -> RenderableType:
@@ -203,7 +205,8 @@ class Kill(Command[KillArguments]):
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
-        parser.add_argument("target", metavar="SLOT|PID", type=_number, help="see `qgsdctl ps`")
+        target = parser.add_argument("target", metavar="SLOT|PID", type=_number, help="see `qgsdctl ps`")
+        offer(target, "slots")
         declare_wait(parser)
 
     def render(self, result: Any) -> RenderableType:
@@ -241,7 +244,7 @@ class Set(Command[SetArguments]):
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
-        parser.add_argument("option", metavar="SECTION.KEY", help="see `qgsdctl config`")
+        offer(parser.add_argument("option", metavar="SECTION.KEY", help="see `qgsdctl config`"), "options")
         parser.add_argument("value", metavar="VALUE", help="as it would stand in the file")
 
     def render(self, result: Any) -> RenderableType:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class Ps(Command[Arguments]):
     UPTIME is the age of the process; RSS counts shared pages in full, PSS shares them
     between those who map them, so only PSS may be summed up; CPU is in percent of one
     core. A slot in `backoff` has no process: its worker crashed too often and rests.
+    With --tree each stands below the one that made it: workers below the template they were forked from.
     """
 
     name = "ps"
@@ -73,6 +75,20 @@ class Ps(Command[Arguments]):
         from qgsd.control import tables
 
         return tables.processes(msgspec.convert(result, list[ProcessRecord]))
+
+    def declare(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tree", action="store_true", help="each below the one that made it")
+
+    def show(self, result: Any, options: Namespace) -> RenderableType:
+        if not options.tree:
+            return self.render(result)
+        from qgsd.control import family
+
+        return family.tree(msgspec.convert(result, list[ProcessRecord]), unicode=_speaks_unicode())
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 class EventsArguments(Arguments, frozen=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from qgsd.completion import offer
 from qgsd.control.commands.base import Arguments, Command, Waiting, declare_wait
 from qgsd.control.operations import Operations, Progress
 from qgsd.control.records import ProjectRecord
@@ -54,7 +55,7 @@ class _ProjectCommand(Command[P]):
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="PROJECT", help="as in MAP=")
+        offer(parser.add_argument("project", metavar="PROJECT", help="as in MAP="), "projects")
         declare_wait(parser)
 
     def render(self, result: Any) -> RenderableType:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 class Top(Command[Arguments]):
     """Processes, queue and rates, anew every few seconds, as long as you look.
 
-    Keys: c, m, r, a sort by processor, memory, requests, age of the request; s by slot again;
-    k and a slot or pid kills; q ends. Where nobody looks (a pipe, --json) it tells once.
+    Answers and failures a second, requests that wait and the share of the workers' time that is spent at work
+    are drawn for the last five minutes. Keys: c, m, r, a sort by processor, memory, requests, age of the
+    request; s by slot again; k and a slot or pid kills, after a question; q ends. Where nobody looks (a pipe,
+    --json) it tells once.
     """
 
     name = "top"
@@ -54,6 +56,6 @@ class Top(Command[Arguments]):
         return top.watch(client, max(0.2, options.interval))
 
     def render(self, result: Any) -> RenderableType:
-        from qgsd.control import top
+        from qgsd.control import top_view
 
-        return top.View().show(msgspec.convert(result, Snapshot))
+        return top_view.View().show(msgspec.convert(result, Snapshot))
