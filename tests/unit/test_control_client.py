@@ -77,7 +77,7 @@ def test_scale_refuses_arguments_that_do_not_fit(client: Client, args: dict[str,
 
 
 def test_the_other_commands(client: Client, served: Served) -> None:
-    assert [row["role"] for row in client.call("ps")] == ["master", "worker"]
+    assert [row["role"] for row in client.call("ps")] == ["master", "worker", "worker"]
     assert client.call("reload", project="town") == [{"project": "town", "status": "flipped", "error": None}]
     assert client.call("reload")[0]["project"] == "all"
     assert client.call("restart") == {"restarted": 2}

@@ -86,7 +86,7 @@ def settings_of(case: str, part: str, folder: Path) -> Settings:
     ini = folder / "qgsd.ini"
     ini.write_text(one.of("ConfigMap")["data"]["qgsd.ini"])
     line = one.container(part)["args"]
-    arguments = cli._parser().parse_args(line)
+    arguments = cli.whole_parser().parse_args(line)
     assert arguments.config == mounted_file(one, part)
     return load(str(ini), {}, overrides_from(arguments)).settings
 
@@ -234,7 +234,7 @@ def test_the_configuration_would_start(case: str, part: str, tmp_path: Path) -> 
     text = text.replace(f"={mounts['secret']}/", f"={tmp_path}/secret/").replace(root, str(tmp_path))
     ini.write_text(text)
     line = one.container(part)["args"]
-    overrides = overrides_from(cli._parser().parse_args(line))
+    overrides = overrides_from(cli.whole_parser().parse_args(line))
     check_settings(load(str(ini), {}, overrides).settings, "proxy" if part == "proxy" else "worker")
 
 
