@@ -78,7 +78,7 @@ def test_the_packages_configuration_is_one() -> None:
         start = re.search(r"(?m)^ExecStart=/opt/qgsd/bin/(\S+) (.*)$", (ROOT / "systemd" / unit).read_text())
         assert start
         assert start[1] in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-        arguments = cli._parser().parse_args(start[2].replace("%i", "qgsd").split())
+        arguments = cli.whole_parser().parse_args(start[2].replace("%i", "qgsd").split())
         assert arguments.config == "/etc/qgsd/qgsd.ini"
     assert "s#/opt/qgsd/bin/#/usr/bin/#" in (ROOT / "debian" / "rules").read_text()
 
