@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-ChildRole = Literal["master", "template", "dispatcher", "http", "admin", "worker"]
+ChildRole = Literal["master", "template", "dispatcher", "http", "admin", "gate", "worker"]
 ChildState = Literal["starting", "idle", "busy", "draining", "backoff"]
 InstanceState = Literal["starting", "running", "draining"]
 

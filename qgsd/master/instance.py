@@ -42,6 +42,7 @@ class Instance:
     front: Listener | None = None
     behind: list[Listener] = field(default_factory=list)
     management: list[Listener] = field(default_factory=list)
+    gate: Listener | None = None
     # By which http children know requests that workers of ours have sent.
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     # Of the cluster, the one in use first; none where nothing is encrypted.
@@ -115,6 +116,8 @@ class Instance:
             if listener is not None and listener.path is not None:
                 self._admit(listener.path)
         self.management = listeners.management_listeners(self.settings)
+        if self.has_workers and self.settings.network.gate:
+            self.gate = listeners.gate_listener()
         if self.has_admin:
             self.metrics.mkdir(mode=0o700)
             if self.user is not None:
@@ -153,6 +156,8 @@ class Instance:
             return [listener.socket.fileno() for listener in (self.front, *self.behind)]
         if role == "admin":
             return [listener.socket.fileno() for listener in self.management]
+        if role == "gate" and self.gate is not None:
+            return [self.gate.socket.fileno()]
         return []
 
     def begin(self, role: Role, settings: Settings) -> Begin:
@@ -164,8 +169,15 @@ class Instance:
             front=self.front.address if self.front else "", back=back, token=self.token,
             keys=[key.secret for key in (self._control_keys() if role == "admin" else self.keys)],
             control=self.control if role == "admin" else "",
+            gate=self.gate.address if self.gate and role in ("template", "worker") else "",
+            ports=self._ports() if role == "gate" else [],
             metrics=str(self.metrics) if self.has_admin and role in ("http", "admin") else "",
         )  # fmt: skip
+
+    def _ports(self) -> list[int]:
+        """Those of TCP on which we serve."""
+        names = (listener.socket.getsockname() for listener in self.service)
+        return [name[1] for name in names if isinstance(name, tuple)]
 
     def _control_keys(self) -> list[ClusterKey]:
         key = control_access.key_of(self.settings.control)
@@ -179,7 +191,7 @@ class Instance:
 
     def close(self) -> None:
         self.stop_listening()
-        for listener in [self.front, *self.behind, *self.management]:
+        for listener in [self.front, self.gate, *self.behind, *self.management]:
             if listener is not None:
                 listener.close()
         if self.has_http:

@@ -51,6 +51,18 @@ def management_listeners(settings: Settings) -> list[Listener]:
     return _bind_all("management", settings.management) if settings.management.enabled else []
 
 
+def gate_listener() -> Listener:
+    """The socket at which workers ask for other servers: on loopback, for QGIS speaks to proxies by TCP only.
+
+    Raises `StartError`.
+    """
+    try:
+        (bound,) = bind_sockets(0, "127.0.0.1", backlog=BACKLOG)
+    except OSError as error:
+        raise StartError(f"cannot listen on 127.0.0.1 for the gate ([network]): {error.strerror}") from error
+    return Listener(bound, _readable(bound))
+
+
 def _bind_all(section: str, settings: ServerSettings | ManagementSettings) -> list[Listener]:
     listeners: list[Listener] = []
     try:

@@ -115,7 +115,7 @@ class Looking:
         """Reading the memory of many processes takes a while, so a thread does it."""
         rows = [self._master_row(), *(self._row(record) for record in self.supervisor.children)]
         filled = await asyncio.to_thread(self._measure, rows)
-        order = {"master": 0, "dispatcher": 1, "http": 2, "admin": 3, "template": 4, "worker": 5}
+        order = {"master": 0, "dispatcher": 1, "http": 2, "admin": 3, "gate": 4, "template": 5, "worker": 6}
         return sorted(
             [*filled, *self._resting()], key=lambda row: (order[row.role], row.slot or 0, row.uptime)
         )

@@ -14,7 +14,7 @@ from qgsd.master.snapshot import ChildView, Snapshot
 _MIB = 1 << 20
 # Retiring all workers at once would make the pause that recycling is to avoid.
 _JITTER = 0.1
-_BEATING = ("worker", "http", "dispatcher", "admin")
+_BEATING = ("worker", "http", "dispatcher", "admin", "gate")
 # Seconds. Somebody may continue a stopped process, but not its clients' patience.
 _STOPPED = 2.0
 

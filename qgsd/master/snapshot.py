@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Role = Literal["template", "dispatcher", "http", "admin", "worker"]
+Role = Literal["template", "dispatcher", "http", "admin", "gate", "worker"]
 Phase = Literal["starting", "ready", "draining"]
 Stopping = Literal["no", "graceful", "quick"]
 Slot = tuple[Role, int]

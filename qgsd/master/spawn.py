@@ -33,6 +33,7 @@ _MODULES: dict[Role, str] = {
     "http": "qgsd.proxy.http.server",
     "dispatcher": "qgsd.proxy.dispatcher",
     "admin": "qgsd.admin.server",
+    "gate": "qgsd.gate.server",
     "template": "qgsd.worker.template",
 }
 

@@ -22,6 +22,7 @@ from qgsd.cluster_key import ClusterKey
 from qgsd.config import Settings
 from qgsd.errors import StartError
 from qgsd.master import child_logs, policy, vitals
+from qgsd.master.activation import Knock
 from qgsd.master.children import ChildRecord, Children
 from qgsd.master.events import EventLog
 from qgsd.master.exits import Exits
@@ -64,6 +65,7 @@ class Supervisor:
         self.orders = ProjectOrders(self.children)
         self.signals: deque[str] = deque()
         self._wake = asyncio.Event()
+        self.gate_knock = Knock(instance.gate, self.wake)
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun: set[Slot] = set()
         self._reserve_size = 0
@@ -89,6 +91,7 @@ class Supervisor:
             on_turn()
             self._end_turn()
             await self._sleep()
+        self.gate_knock.close()
         self._reap_strangers()
 
     async def _sleep(self) -> None:
@@ -126,6 +129,8 @@ class Supervisor:
             children |= {"template": 1, "worker": self.workers + self._reserve()}
         if self.instance.has_admin:
             children["admin"] = 1
+        if self.gate_knock.heard:
+            children["gate"] = 1
         return Targets(self.generation, children)
 
     def _reserve(self) -> int:

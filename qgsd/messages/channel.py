@@ -22,7 +22,8 @@ class Begin(Struct, frozen=True, tag="begin"):
     addresses at which http children and workers reach the dispatcher. `token` marks nested requests;
     a `reserve` worker is there for them. `keys` of the cluster, the one in use first. `control`: where the
     admin child finds the control socket; `metrics`: the folder in which http children count, empty where
-    nobody reads it.
+    nobody reads it. `gate`: where workers ask other servers, HOST:PORT, empty where there is
+    none; `ports` on which this server serves.
     """
 
     role: str
@@ -41,6 +42,8 @@ class Begin(Struct, frozen=True, tag="begin"):
     control: str = ""
     metrics: str = ""
     answers: str = ""
+    gate: str = ""
+    ports: list[int] = []
 
 
 class Configure(Struct, frozen=True, tag="configure"):

@@ -6,11 +6,14 @@ What the administrator has set (QGIS_SERVER_*, QGIS_OPTIONS_PATH, PGSERVICEFILE 
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import MutableMapping
 
 from qgsd.config import CacheSettings, RequestsSettings, Settings, public
+
+logger = logging.getLogger("qgsd.template")
 
 
 def prepare(environ: MutableMapping[str, str], tmpdir: str) -> None:
@@ -60,8 +63,28 @@ def tell_landing_page(environ: MutableMapping[str, str], settings: Settings) -> 
     return path
 
 
-def apply(tmpdir: str, settings: Settings) -> None:
+_PROXIES = (
+    "GDAL_HTTP_PROXY", "GDAL_HTTPS_PROXY", "http_proxy", "https_proxy", "HTTPS_PROXY",
+    "all_proxy", "ALL_PROXY",
+)  # fmt: skip
+
+
+def tell_gdal(environ: MutableMapping[str, str], address: str) -> None:
+    """Have GDAL ask other servers through the gate, see `network.py`; empty where there is none."""
+    if not address:
+        return
+    if named := [name for name in _PROXIES if environ.get(name)]:
+        logger.warning("%s names a proxy: GDAL uses it instead of the gate ([network])", named[0])
+        return
+    environ["GDAL_HTTP_PROXY"] = environ["GDAL_HTTPS_PROXY"] = address
+    # Else libcurl would go past the gate to these.
+    environ.pop("no_proxy", None)
+    environ.pop("NO_PROXY", None)
+
+
+def apply(tmpdir: str, settings: Settings, gate: str) -> None:
     prepare(os.environ, tmpdir)
     tell_qgis(os.environ, settings.cache, settings.requests)
     os.environ.update(settings.variables)
+    tell_gdal(os.environ, gate)
     tell_landing_page(os.environ, settings)

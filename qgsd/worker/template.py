@@ -40,9 +40,9 @@ class Template:
     def __init__(self, child: Child) -> None:
         # Only now: the environment must stand before qgis is imported. What a worker needs is imported
         # here too, so that a fork is ready in milliseconds.
-        from qgsd.worker import qgis_server, serve, stores
+        from qgsd.worker import network, qgis_server, serve, stores
 
-        self.work = serve.work
+        self.work, self.use_gate = serve.work, network.use_gate
         self.child = child
         self.master = os.getppid()
         settings = child.settings
@@ -106,6 +106,7 @@ class Template:
             _renew_wakeups()
             _wait_for_adoption(middle, self.master)
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
+            self.use_gate(child.begin.gate, order.tmpdir)
             confinement.apply(child.settings.confine)
             self.work(child, self.qgis)
             status = 0
@@ -160,7 +161,7 @@ def main() -> None:
     # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     child = Child.start()
-    environment.apply(child.begin.tmpdir, child.settings)
+    environment.apply(child.begin.tmpdir, child.settings, child.begin.gate)
     try:
         Template(child).run()
     except ChannelClosed:

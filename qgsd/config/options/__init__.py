@@ -17,6 +17,7 @@ from .fairness import FairnessSettings
 from .landing import LandingSettings
 from .logging import LoggingSettings
 from .management import ManagementSettings
+from .network import NetworkSettings
 from .requests import RequestsSettings
 from .server import ServerSettings
 from .supervision import SupervisionSettings
@@ -49,6 +50,7 @@ class Settings:
     api_enabled: dict[str, bool] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     confine: ConfineSettings = field(default_factory=ConfineSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     requests: RequestsSettings = field(default_factory=RequestsSettings)
     answers: AnswersSettings = field(default_factory=AnswersSettings)
     answer_rules: dict[str, str] = field(default_factory=dict)
@@ -72,6 +74,7 @@ __all__ = [
     "LandingSettings",
     "LoggingSettings",
     "ManagementSettings",
+    "NetworkSettings",
     "RequestsSettings",
     "ServerSettings",
     "SupervisionSettings",
