@@ -38,6 +38,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         "cache.force_readonly_layers=no",
         "--set",
         "requests.remote_hosts=*",
+        "--set",
+        "network.hosts=*",
     )
     arguments = ("--rootdir", str(root / "projects"), "-w", "2", *settings)
     instance = Instance(root / "i", "run", arguments, env=ENVIRONMENT)

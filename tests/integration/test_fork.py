@@ -151,7 +151,7 @@ def test_remote_layers_work_in_a_forked_worker(launch: Launch, projects: Path, t
     script = [sys.executable, "-c", PROJECT_WITH_REMOTE_LAYER, source, str(root / "remote.qgs")]
     made = subprocess.run(script, capture_output=True, text=True, timeout=60)
     assert made.returncode == 0, made.stderr
-    instance = launch("--rootdir", str(root), "-w", "1")
+    instance = launch("--rootdir", str(root), "-w", "1", "--set", "network.hosts=127.0.0.1")
     before = origin.ctl_json("status")["counters"]["requests"]
     for _ in range(2):
         answer = instance.ows("remote", **(GET_MAP | {"LAYERS": "remote"}))

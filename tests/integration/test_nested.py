@@ -20,6 +20,8 @@ from tests.integration.test_fork import PROJECT_WITH_REMOTE_LAYER
 from tests.waiting import wait_for
 
 Launch = Callable[..., Instance]
+# This very server needs no mention.
+HOSTS = "network.hosts=own, 127.0.0.2"
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def instance(launch: Launch, projects: Path) -> Instance:
     """Two workers, on a port that its own projects can name."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    return launch("--rootdir", str(projects), "-w", "2", "--timeout", "15", port=port)
+    return launch("--rootdir", str(projects), "-w", "2", "--timeout", "15", "--set", HOSTS, port=port)
 
 
 def mirror(instance: Instance, projects: Path, name: str, asked: str, layer: str) -> Path:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from qgsd.config.options.network import WORDS
 from qgsd.gate import orders
+from qgsd.gate.forward import NotConnected, Passage
 from qgsd.gate.rules import Own, Rules
 
 OWN = Own(
@@ -131,3 +134,30 @@ def test_whatever_comes_is_read_or_refused(head: bytes) -> None:
             continue
         assert order.host
         assert 0 < order.port < 65536
+
+
+def test_the_address_that_was_judged_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that means a public address first and this machine from then on (DNS rebinding)."""
+    asked: list[str] = []
+    meanings = iter([["93.184.216.34", "127.0.0.1"], ["127.0.0.1"]])
+
+    async def connect(address: str, port: int) -> NoReturn:
+        asked.append(address)
+        raise ConnectionRefusedError
+
+    async def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (one, port)) for one in next(meanings)]
+
+    async def judge() -> list[str]:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        monkeypatch.setattr(asyncio, "open_connection", connect)
+        statuses = []
+        for _ in range(2):
+            passage = Passage(USUAL, lambda *_: None, (asyncio.StreamReader(), None))  # type: ignore[arg-type]
+            with pytest.raises(NotConnected) as refused:
+                await passage._connect("rebinding.example", 80)
+            statuses.append(refused.value.status[:3])
+        return statuses
+
+    assert asyncio.run(judge()) == ["502", "403"]
+    assert asked == ["93.184.216.34"]
