@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qgsd.keeping import fits
-from qgsd.location import PROJECT_SUFFIXES, Location, LocationError, no_project, parse_map
+from qgsd.location import PROJECT_SUFFIXES, Location, LocationError, parse_map
 from qgsd.proxy import project_text
 from qgsd.proxy.project_text import About
 from qgsd.roots import Roots
@@ -73,14 +73,12 @@ class Catalog:
     def find(self, location: Location) -> Path:
         """The file of a location, by the rules that workers follow.
 
-        Raises `LocationError`: 403 outside the root, 404 no such file, or one that is listed nowhere.
+        Raises `LocationError`: 403 outside the root, 404 no such file.
         """
-        path = self._roots.find(location.path)
-        if not self._about_now(path).listed:
-            raise no_project(location.path)
-        return path
+        return self._roots.find(location.path)
 
-    def _about_now(self, path: Path) -> About:
+    def about(self, path: Path) -> About:
+        """What the file says; nothing where it cannot be read."""
         version = self._version(path)
         known = self._read.get(path)
         if version is None or (known and known[0] == version):

@@ -14,6 +14,7 @@ from qgsd.location import LocationError, parse_map
 from qgsd.proxy import catalog as catalog_module
 from qgsd.proxy import project_text
 from qgsd.proxy.catalog import Catalog
+from qgsd.proxy.project_text import About
 
 PROJECT = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
 <qgis version="3.22"><title>{title}</title>
@@ -146,6 +147,16 @@ def test_the_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for number in range(5):
         write(tmp_path / f"{number}.qgs")
     assert [entry.map for entry in Catalog(tmp_path).projects()] == ["0", "1", "2"]
+
+
+def test_what_a_file_says_is_read_once_for_every_change(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    path = write(tmp_path / "town.qgs")
+    assert catalog.about(path) is catalog.about(path)
+    write(tmp_path / "town.qgs", title="Much newer")
+    assert catalog.about(path).title == "Much newer"
+    path.unlink()
+    assert catalog.about(tmp_path / "nowhere.qgs") == About()
 
 
 def test_a_missing_root_is_an_empty_list(tmp_path: Path) -> None:

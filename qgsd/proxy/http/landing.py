@@ -148,8 +148,19 @@ class MapHandler(PageHandler):
         if any(fits(pattern, location.key) for pattern in self.settings_now.landing.hide):
             raise no_project(location.key)
         # Other stores are known to workers only.
-        if not self.trust_unknown and location.scheme == "file":
-            await asyncio.to_thread(self.context.catalog.find, location)
+        if location.scheme == "file":
+            await asyncio.to_thread(self._check_file, location)
+
+    def _check_file(self, location: Location) -> None:
+        catalog = self.context.catalog
+        try:
+            path = catalog.find(location)
+        except LocationError:
+            if self.trust_unknown:
+                return
+            raise
+        if not catalog.about(path).listed:
+            raise no_project(location.key)
 
     head = get
 
