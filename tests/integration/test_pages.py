@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -282,3 +282,13 @@ def test_errors_of_the_pages(pages: Instance, target: str, status: int) -> None:
 def test_a_hostile_name_is_escaped(pages: Instance) -> None:
     page = pages.get("/map/?MAP=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
     assert "<script>alert" not in page.text
+
+
+def test_a_proxy_has_pages_of_projects_that_it_does_not_see(
+    pages: Instance, launch: Callable[..., Instance]
+) -> None:
+    """Its workers may have them; of those that it sees it knows which are not to be listed."""
+    root = pages.folder.parent / "root"
+    proxy = launch("--proxy", "--rootdir", str(root), "--set", "zmq.bindaddr=tcp://127.0.0.1:0")
+    asked = {name: proxy.get(f"/map/?MAP={name}").status for name in ("world", "elsewhere", "unlisted")}
+    assert asked == {"world": 200, "elsewhere": 200, "unlisted": 404}
