@@ -21,7 +21,7 @@ LOOKING = (
     "version",
 )  # fmt: skip
 CHANGING = (
-    "scale", "reload", "load", "evict", "pin", "hold", "release", "purge", "restart", "stop", "kill",
+    "scale", "reload", "load", "evict", "pin", "hold", "release", "purge", "restart", "drain", "stop", "kill",
     "quarantine", "set", "log-level",
 )  # fmt: skip
 

@@ -82,7 +82,7 @@ class Gauges:
     async def seen(self, most: int) -> Seen:
         """The answers for one scrape. Raises `ControlError`."""
         link = self._link
-        status, processes = await asyncio.gather(link.look("status"), link.look("ps"))
+        status, processes = await asyncio.gather(link.look("status"), link.look("ps", machines=False))
         projects, queue = await asyncio.gather(self._if_there("projects"), self._if_there("queue"))
         if projects is None or queue is None:
             return Seen(status, processes, has_queue=False)

@@ -62,6 +62,12 @@ def _worker_states(seen: Seen) -> Iterator[Sample]:
         yield (state,), states[state]
 
 
+def _wanted_here(seen: Seen) -> float:
+    """A proxy's status has the sum over its machines, each of which tells its own."""
+    elsewhere = sum(machine["workers"]["target"] for machine in seen.status.get("machines", ()))
+    return float(seen.status["workers"]["target"] - elsewhere)
+
+
 def _ends(seen: Seen) -> Iterator[Sample]:
     for end in seen.status["ends"]:
         yield (end["role"], end["how"], end["reason"]), end["count"]
@@ -136,7 +142,7 @@ FIGURES: tuple[tuple[Declared, Samples], ...] = (
              _one(lambda seen: seen.status["worker_time"]["busy"])),
     _declare("qgsd_workers", "gauge", "Workers of this machine by state.", ("state",), _worker_states),
     _declare("qgsd_workers_wanted", "gauge", "How many workers this machine shall have.", (),
-             _one(lambda seen: seen.status["workers"]["target"])),
+             _one(_wanted_here)),
     _declare("qgsd_workers_joined", "gauge", "Workers at the queue, those of other machines included.", (),
              _one(lambda seen: seen.status["worker_time"]["joined"])),
     _declare("qgsd_queue_length", "gauge", "Requests that wait for a worker.", (),

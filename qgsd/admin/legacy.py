@@ -74,7 +74,7 @@ class PoolHandler(AdminHandler):
 
     async def get(self) -> None:
         link = self.context.link
-        rows = [row for row in await link.look("ps") if row["role"] == "worker"]
+        rows = [row for row in await link.look("ps", machines=False) if row["role"] == "worker"]
         projects = await link.look("projects")
         workers = [
             row

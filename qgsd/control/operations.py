@@ -40,10 +40,15 @@ class Operations(Protocol):
 
     def status(self) -> Status: ...
 
-    async def processes(self) -> list[ProcessRecord]: ...
+    async def processes(self, *, machines: bool = True) -> list[ProcessRecord]:
+        """Those of this machine and, with `machines`, of all that belong to this proxy."""
+        ...
 
-    async def scale(self, workers: int, *, relative: bool, wait: bool, progress: Progress) -> dict[str, Any]:
-        """Set the number of workers (or change it by `workers`); returns the `workers` counts."""
+    async def scale(
+        self, workers: int, *, relative: bool, wait: bool, progress: Progress, machine: str | None = None
+    ) -> dict[str, Any]:
+        """Set the number of workers (or change it by `workers`), of this machine or of one of the fleet;
+        returns the `workers` counts."""
         ...
 
     async def reload(self, project: str | None, *, wait: bool, progress: Progress) -> list[ReloadRecord]: ...
@@ -78,16 +83,28 @@ class Operations(Protocol):
         """Answer no more from what is kept of a project, or of all."""
         ...
 
-    async def restart(self, *, wait: bool, progress: Progress) -> dict[str, Any]:
-        """Replace template, workers, http children and dispatcher one by one, none of them in use."""
+    async def restart(
+        self, *, wait: bool, progress: Progress, machine: str | None = None, here: bool = False
+    ) -> dict[str, Any]:
+        """Replace template, workers, http children and dispatcher one by one, none of them in use.
+
+        Of this machine, then (unless `here`) of those of the fleet, or of one of these only.
+        """
+        ...
+
+    async def drain(self, machine: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
+        """Have a machine of the fleet finish its requests and go."""
         ...
 
     async def stop(self, *, now: bool) -> dict[str, Any]:
         """Accept the stop; the caller sees its end when the master's pid is gone."""
         ...
 
-    async def kill(self, target: int, *, wait: bool) -> dict[str, Any]:
-        """SIGKILL the worker in slot `target`, or the child with that pid; waits for its replacement."""
+    async def kill(self, target: int | str, *, wait: bool) -> dict[str, Any]:
+        """SIGKILL the worker in slot `target`, or the child with that pid; waits for its replacement.
+
+        As "MACHINE/SLOT" or "MACHINE/PID" one of the fleet.
+        """
         ...
 
     def config(self) -> list[dict[str, Any]]:

@@ -55,6 +55,18 @@ class EndCount(Struct, frozen=True):
     count: int
 
 
+class MachineRecord(Struct, frozen=True):
+    """A worker machine of a proxy: `uptime` in seconds since it has joined, `workers` those it has in all."""
+
+    machine: str
+    state: InstanceState
+    version: str
+    qgis_version: str
+    pid: int
+    uptime: float
+    workers: WorkerCounts
+
+
 class Counters(Struct, frozen=True):
     """Totals since the master started.
 
@@ -77,7 +89,8 @@ class Counters(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """The instance in one look; `uptime` in seconds, `listen` as addresses a person can read.
+    """The instance in one look; `uptime` in seconds, `listen` as addresses a person can read. `workers` are
+    those of all `machines`, which only a proxy has.
 
     `oldest`: seconds that the request has waited which has waited for a worker for longest.
     """
@@ -96,6 +109,7 @@ class Status(Struct, frozen=True):
     oldest: float = 0.0
     worker_time: WorkerTime = WorkerTime()
     ends: list[EndCount] = []
+    machines: list[MachineRecord] = []
 
 
 class ProcessRecord(Struct, frozen=True):

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from qgsd.control.records import (
     EventRecord,
+    MachineRecord,
     PluginRecord,
     ProcessRecord,
     ProjectRecord,
@@ -56,7 +57,23 @@ def status(record: Status) -> RenderableType:
         ("children", f"{totals.crashes} crashes, {totals.restarts} restarts"),
         ("generation", str(record.generation)),
     ]
-    return Group(head, *(Text.assemble((f"{name:<12}", "dim"), text) for name, text in rows))
+    lines = [Text.assemble((f"{name:<12}", "dim"), text) for name, text in rows]
+    return Group(head, *lines, *([Text(), machines(record.machines)] if record.machines else []))
+
+
+def machines(records: list[MachineRecord]) -> RenderableType:
+    """The worker machines of a proxy."""
+    table = _table(["MACHINE", "STATE", "JOINED", "WORKERS", "QGSD", "QGIS"], right=["JOINED"])
+    for record in records:
+        table.add_row(
+            clean(record.machine),
+            coloured(record.state),
+            duration(record.uptime),
+            _worker_text(record.workers),
+            clean(record.version),
+            clean(record.qgis_version),
+        )
+    return table
 
 
 def status_line(record: Status) -> Text:

@@ -28,7 +28,10 @@ _COUNTERS = (
 
 @dataclass(eq=False)
 class ChildRecord:
-    """One child. `pid` is None for a worker that the template has not forked yet; `key` is its row."""
+    """One child. `pid` is None for a worker that the template has not forked yet; `key` is its row.
+
+    `back`: where a worker has been told to find its dispatcher.
+    """
 
     key: int
     role: Role
@@ -50,6 +53,7 @@ class ChildRecord:
     retire_cause: str = ""
     drain_reason: str = ""
     reserve: bool = False
+    back: list[str] = field(default_factory=list)
     vitals: Vitals = field(default_factory=Vitals)
     sample: Sample | None = None
     kill_reason: str = ""

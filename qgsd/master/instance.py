@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from qgsd.errors import StartError
 from qgsd.master import control_access, listeners, management
 from qgsd.master.listeners import Listener
 from qgsd.master.pidfile import PidFile
+from qgsd.master.proxies import Proxies
+from qgsd.master.resolver import endpoint
 from qgsd.master.snapshot import Role
 from qgsd.master.spawn import User
 from qgsd.messages import Begin
@@ -84,16 +87,23 @@ class Instance:
     @property
     def machine(self) -> str:
         """The name of this machine, where workers and proxy are on different ones; else empty."""
-        return socket.gethostname() if self.role == "worker" else ""
+        return (self.settings.worker.name or _host_name()) if self.role == "worker" else ""
+
+    def __post_init__(self) -> None:
+        remote = self.settings.worker
+        # Where the workers of a worker machine find their dispatchers.
+        self.proxies = Proxies([endpoint(remote.host, remote.port)], self.machine, time.monotonic())
 
     @property
     def back(self) -> list[str]:
-        """Where workers find their dispatcher."""
+        """Where the dispatchers of our workers are."""
+        return self.proxies.addresses if self.role == "worker" else [self.behind[0].address]
+
+    def back_of(self, role: Role, slot: int) -> list[str]:
+        """Where a child finds its dispatcher, or as a dispatcher listens for workers."""
         if self.role == "worker":
-            remote = self.settings.worker
-            host = f"[{remote.host}]" if ":" in remote.host else remote.host
-            return [f"tcp://{host}:{remote.port}"]
-        return [self.behind[0].address]
+            return [self.proxies.of_slot(slot, time.monotonic())] if role == "worker" else []
+        return [listener.address for listener in self.behind]
 
     def worker_name(self, slot: int, pid: int | None) -> str:
         """The name by which a worker of ours joins a dispatcher."""
@@ -160,13 +170,12 @@ class Instance:
             return [self.gate.socket.fileno()]
         return []
 
-    def begin(self, role: Role, settings: Settings) -> Begin:
-        """The first order, as far as it is the same for all children of a role. Raises `StartError`."""
-        back = [listener.address for listener in self.behind] or self.back
+    def begin(self, role: Role, slot: int, settings: Settings) -> Begin:
+        """The first order, as far as the instance makes it. Raises `StartError`."""
         return Begin(
-            role=role, slot=0, row=0, generation=0, instance=self.name, machine=self.machine,
+            role=role, slot=slot, row=0, generation=0, instance=self.name, machine=self.machine,
             settings=encoded_for(role, settings),
-            front=self.front.address if self.front else "", back=back, token=self.token,
+            front=self.front.address if self.front else "", back=self.back_of(role, slot), token=self.token,
             keys=[key.secret for key in (self._control_keys() if role == "admin" else self.keys)],
             control=self.control if role == "admin" else "",
             gate=self.gate.address if self.gate and role in ("template", "worker") else "",
@@ -197,6 +206,11 @@ class Instance:
         if self.has_http:
             shutil.rmtree(self.answers, ignore_errors=True)
         self.pidfile.remove()
+
+
+def _host_name() -> str:
+    """Of this machine, without the letters that part a worker's name."""
+    return socket.gethostname().replace(":", "-").replace("/", "-")
 
 
 def encoded_for(role: Role, settings: Settings) -> bytes:

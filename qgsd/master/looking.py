@@ -43,7 +43,7 @@ class Looking:
         instance = supervisor.instance
         listen = [listener.address for listener in (*instance.service, *instance.behind[1:])]
         return Status(
-            state=self._state(),
+            state=self.state(),
             version=__version__,
             qgis_version=supervisor.qgis_version,
             pid=os.getpid(),
@@ -76,7 +76,7 @@ class Looking:
             ends=supervisor.exits.counts(),
         )
 
-    def _state(self) -> InstanceState:
+    def state(self) -> InstanceState:
         if self.supervisor.stopping != "no":
             return "draining"
         return "running" if self.supervisor.serving else "starting"
@@ -125,8 +125,9 @@ class Looking:
         uptime = time.monotonic() - supervisor.started_at
         state: ChildState = "draining" if supervisor.stopping != "no" else "idle"
         return ProcessRecord(
-            "master", None, os.getpid(), state, uptime, 0, 0, 0, 0.0, None, supervisor.generation
-        )
+            "master", None, os.getpid(), state, uptime, 0, 0, 0, 0.0, None, supervisor.generation,
+            supervisor.instance.machine,
+        )  # fmt: skip
 
     def _row(self, record: ChildRecord) -> ProcessRecord:
         return ProcessRecord(

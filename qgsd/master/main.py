@@ -24,9 +24,10 @@ from qgsd.control.server import ControlServer
 from qgsd.errors import StartError
 from qgsd.log import MasterLog
 from qgsd.master import control_access, management
+from qgsd.master.fleet_operations import FleetOperations
 from qgsd.master.instance import Instance, InstanceRole, check_settings
+from qgsd.master.membership import Membership
 from qgsd.master.notify import Notifier
-from qgsd.master.operations import MasterOperations
 from qgsd.master.pidfile import PidFile
 from qgsd.master.spawn import User
 from qgsd.master.supervisor import Supervisor
@@ -139,7 +140,8 @@ class _Master:
     async def run(self) -> None:
         setproctitle.setproctitle(f"qgsd: master [{self.instance.name}]")
         self.supervisor = Supervisor(self.instance)
-        self.operations = MasterOperations(self.supervisor)
+        self.operations = FleetOperations(self.supervisor)
+        self.membership = self._membership()
         self._preload()
         self.controls: list[ControlServer] = []
         await self._open_controls()
@@ -147,14 +149,25 @@ class _Master:
         self.instance.on_serving = self._announce
         try:
             self._spawn(self._watch_triggers())
+            if self.membership is not None:
+                self._spawn(self.membership.follow_names())
             await self.supervisor.run(self._on_signal, self._on_turn)
             await self._let_children_finish_speaking()
             self.supervisor.exits.raise_startup_failure()
         finally:
             for control in self.controls:
                 await control.close()
-            if self.supervisor.link is not None:
+            if self.membership is not None:
+                self.membership.leave()
+            elif self.supervisor.link is not None:
                 self.supervisor.link.close()
+
+    def _membership(self) -> Membership | None:
+        """In a fleet, if this is a worker machine."""
+        link = self.supervisor.link
+        if self.instance.role != "worker" or link is None:
+            return None
+        return Membership(self.operations, link)
 
     def _preload(self) -> None:
         try:
@@ -213,6 +226,9 @@ class _Master:
 
     def _on_turn(self) -> None:
         self._feed_watchdog()
+        self.supervisor.machines.turn()
+        if self.membership is not None:
+            self.membership.turn()
         if self.supervisor.stopping != "no":
             self.notifier.status("stopping")
             return
@@ -241,7 +257,7 @@ class _Master:
             case "USR1":
                 self._reopen_logs()
             case "USR2":
-                self._spawn(operations.restart(wait=True, progress=_ignore))
+                self._spawn(operations.restart(wait=True, progress=_ignore, here=True))
             case "TTIN" | "TTOU":
                 change = 1 if name == "TTIN" else -1
                 self._spawn(operations.scale(change, relative=True, wait=False, progress=_ignore))

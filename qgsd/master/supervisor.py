@@ -26,10 +26,12 @@ from qgsd.master.activation import Knock
 from qgsd.master.children import ChildRecord, Children
 from qgsd.master.events import EventLog
 from qgsd.master.exits import Exits
+from qgsd.master.fleet_orders import FleetOrders
 from qgsd.master.instance import Instance, encoded_for
+from qgsd.master.limits import limits_of
 from qgsd.master.machine_link import MachineLink
 from qgsd.master.project_orders import ProjectOrders
-from qgsd.master.snapshot import Limits, Memory, Role, Slot, Snapshot, Stopping, Targets
+from qgsd.master.snapshot import Memory, Role, Slot, Snapshot, Stopping, Targets
 from qgsd.master.spawn import Spawner
 from qgsd.scoreboard import Scoreboard
 
@@ -63,6 +65,7 @@ class Supervisor:
         self.quarantine: OrderedDict[str, messages.Poison] = OrderedDict()
         self.plugins: list[messages.Plugin] = []
         self.orders = ProjectOrders(self.children)
+        self.machines = FleetOrders(self.children, self.events)
         self.signals: deque[str] = deque()
         self._wake = asyncio.Event()
         self.gate_knock = Knock(instance.gate, self.wake)
@@ -181,7 +184,7 @@ class Supervisor:
 
     def _start(self, role: Role, slot: int) -> None:
         try:
-            begin = self.instance.begin(role, self.settings)
+            begin = self.instance.begin(role, slot, self.settings)
             if role == "worker":
                 template = self.children.template_for_fork()
                 if template is None:
@@ -193,6 +196,7 @@ class Supervisor:
         except (ChannelClosed, OSError, StartError) as error:
             self._rest(role, slot, f"{role} cannot be started: {error}")
             return
+        record.back = begin.back
         self.children.add(record)
         if role == "dispatcher":
             self.orders.introduce(record)
@@ -297,6 +301,13 @@ class Supervisor:
                 | messages.QueueListed()
             ):
                 self.orders.heard(report)
+            case (
+                messages.MachineSeen()
+                | messages.MachineGone()
+                | messages.MachineRefused()
+                | messages.MachineAnswered()
+            ):
+                self.machines.heard(record.key, report)
 
     def _tell_quarantine(self, dispatcher: ChildRecord) -> None:
         """What its predecessors knew."""
@@ -355,6 +366,8 @@ class Supervisor:
         if record.pidfd is not None:
             loop.remove_reader(record.pidfd)
         self.children.remove(record)
+        if record.role == "dispatcher":
+            self.machines.dispatcher_gone(record.key)
         self.spawner.discard(record)
         self.wake()
 
@@ -414,21 +427,3 @@ class Supervisor:
             entitled = record.role in ("dispatcher", "worker")
             self.tell(record, messages.Configure(encoded, keys if entitled else []))
         self.wake()
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The bounds of the policies, from the settings of the moment."""
-    bounds = settings.supervision
-    return Limits(
-        start_timeout=bounds.start_timeout,
-        kill_grace=bounds.kill_grace,
-        stop_timeout=bounds.stop_timeout,
-        beat_timeout=bounds.beat_timeout,
-        burn_timeout=bounds.burn_timeout,
-        stall_timeout=bounds.stall_timeout,
-        memory_limit=bounds.memory_limit,
-        memory_hard_limit=bounds.memory_hard_limit,
-        high_water=settings.server.memory_high_water_mark,
-        max_requests=bounds.max_requests,
-        max_age=bounds.max_age,
-    )

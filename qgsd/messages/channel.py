@@ -11,6 +11,15 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from .machines import (
+    MachineAnswered,
+    MachineGone,
+    MachineRefused,
+    MachineSeen,
+    OrderMachine,
+    Reconnect,
+)
+
 # --- master -> child (orders) ----------------------------------------------
 
 
@@ -256,7 +265,7 @@ class PluginsFound(Struct, frozen=True, tag="plugins"):
 
 Order = (
     Begin | Configure | Drain | Fork | ReopenLogs | PutInQuarantine | ClearQuarantine
-    | OrderProjects | KeepProjects | ListProjects | ListQueue | LookAgain
+    | OrderProjects | KeepProjects | ListProjects | ListQueue | LookAgain | OrderMachine | Reconnect
 )  # fmt: skip
 Report = (
     Ready
@@ -269,6 +278,10 @@ Report = (
     | ProjectsListed
     | QueueListed
     | PluginsFound
+    | MachineSeen
+    | MachineGone
+    | MachineRefused
+    | MachineAnswered
 )
 
 decode_order = msgspec.msgpack.Decoder(Order).decode

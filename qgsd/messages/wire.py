@@ -15,6 +15,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from .machines import MachineDone, MachineHere, MachineLeft, MachineOrder, MachineWelcome, WorkerLost
+
 PROTOCOL = 2
 
 Headers = list[tuple[str, str]]
@@ -342,21 +344,6 @@ class End(Struct, frozen=True, array_like=True, tag="end"):
     complete: bool
 
 
-# --- a machine's master -> dispatcher -----------------------------------------
-
-
-class WorkerLost(Struct, frozen=True, array_like=True, tag="lost"):
-    """The worker process has ended without leaving; `reason` in words.
-
-    `worker` is the name it joined by, less the serial number of its connection. `own_fault`: what
-    it did ended it (a segmentation fault), not somebody else (a kill).
-    """
-
-    worker: str
-    reason: str
-    own_fault: bool = True
-
-
 AnswerPart = Answer | Chunk | End | Failure
 
 
@@ -382,13 +369,16 @@ ToHttp = Failure | HandBack | Workforce | Serving | Moving | Answer | Chunk | En
 FromWorker = (
     Join | Declined | Leave | Answer | Chunk | End | Failure | WorkerLost
     | ProjectLoaded | ProjectClosed | ProjectChanged | Superseded
+    | MachineHere | MachineLeft | MachineDone
 )  # fmt: skip
 ToWorker = (
     Welcome | Assignment | Recall | Dismiss | Moving | Hold | Resume | LoadProject | CloseProject | Pins
 )
+ToMachine = MachineWelcome | MachineOrder | Welcome | Dismiss | Moving
 
 decode_from_http = msgspec.msgpack.Decoder(FromHttp).decode
 decode_to_http = msgspec.msgpack.Decoder(ToHttp).decode
 decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
+decode_to_machine = msgspec.msgpack.Decoder(ToMachine).decode
 decode_request = msgspec.msgpack.Decoder(Request).decode

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
 import zmq
 
-from qgsd import __version__, frames, messages
+from qgsd import frames, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.config import Settings
@@ -29,6 +28,7 @@ from qgsd.proxy import routers
 from qgsd.proxy.announcer import Announcer
 from qgsd.proxy.costs import kind_of
 from qgsd.proxy.doorkeeper import Doorkeeper
+from qgsd.proxy.machine_desk import Losses, MachineDesk, process_of
 from qgsd.proxy.poison import poison_of
 from qgsd.proxy.project_desk import ProjectDesk, as_loaded
 from qgsd.proxy.queue_desk import QueueDesk
@@ -38,7 +38,6 @@ from qgsd.scoreboard import State
 logger = logging.getLogger("qgsd.dispatcher")
 
 _TICK = 0.5
-_REMEMBERED_LOSSES = 1000
 _BATCH = 64
 
 _Handler = Callable[[list[zmq.Frame]], None]
@@ -71,12 +70,14 @@ class Dispatcher:
             (address, listener.detach()) for address, listener in zip(addresses, child.listeners, strict=True)
         ]
         self.front, self.back = routers.make(self.context), routers.make(self.context)
-        self.doorkeeper = Doorkeeper(self.context, self.back, child.keys) if child.keys else None
+        remote = len(child.begin.back) > 1
+        self.doorkeeper = Doorkeeper(self.context, self.back, child.keys) if remote else None
         routers.bind(self.front, listeners[:1])
         routers.bind(self.back, listeners[1:], child.keys)
         self.scheduler = Scheduler(_limits(child.settings), time.monotonic())
         self.peers: set[bytes] = set()
-        self.losses: OrderedDict[bytes, None] = OrderedDict()
+        self.losses = Losses()
+        self.machines = MachineDesk(self.scheduler, child.channel, self.back, self._cut_off)
         self.desk = ProjectDesk(self.scheduler, child.channel, self._carry_out, self._to_worker)
         self.queue = QueueDesk(self.scheduler, child.channel, time.monotonic())
         self.announcer = Announcer(
@@ -99,6 +100,7 @@ class Dispatcher:
                 self._obey()
             if self.doorkeeper is not None:
                 self.doorkeeper.attend()
+                self.machines.look(departed=self.doorkeeper.somebody_departed())
             # Workers first: what frees a worker comes before what wants one.
             if self.back in ready:
                 self._drain_socket(self.back, self._from_worker)
@@ -112,9 +114,9 @@ class Dispatcher:
         self.context.destroy(linger=2000)
 
     def _patience(self) -> int:
-        alarm = self.scheduler.next_alarm()
-        pause = _TICK if alarm is None else min(_TICK, max(0.0, alarm - time.monotonic()))
-        return int(pause * 1000) + 1
+        alarm = self.scheduler.next_alarm() or float("inf")
+        alarm = min(alarm, self.machines.next_alarm())
+        return int(min(_TICK, max(0.0, alarm - time.monotonic())) * 1000) + 1
 
     def _at_rest(self) -> bool:
         return self.scheduler.at_rest and not self.peers
@@ -153,6 +155,8 @@ class Dispatcher:
                 self.desk.tell(ticket)
             case messages.ListQueue(ticket):
                 self.queue.tell(ticket, time.monotonic())
+            case messages.OrderMachine() as order:
+                self.machines.order(order)
             case _:
                 pass
 
@@ -163,6 +167,7 @@ class Dispatcher:
         self._to_all_http(messages.Moving())
         for worker in self.scheduler.worker_names():
             self._to_worker(worker, messages.Moving())
+        self.machines.close()
 
     def _drain_socket(self, socket: zmq.Socket[bytes], handle: _Handler) -> None:
         for _ in range(_BATCH):
@@ -239,6 +244,8 @@ class Dispatcher:
                 self.desk.heard(worker, message)
             case messages.WorkerLost():
                 self._process_lost(message)
+            case messages.MachineHere() | messages.MachineLeft() | messages.MachineDone():
+                self.machines.heard(worker, message)
 
     def _pass_on(self, worker: bytes, part: messages.AnswerPart, header: zmq.Frame, data: zmq.Frame) -> None:
         """As it came to whom it was for; to others that share it under their own id."""
@@ -253,14 +260,10 @@ class Dispatcher:
                 self._http_gone(peer, unreachable)
 
     def _join(self, worker: bytes, join: messages.Join) -> None:
-        if join.protocol != messages.PROTOCOL:
-            reason = (
-                f"it speaks protocol {join.protocol} (qgsd {join.version}), the proxy {messages.PROTOCOL} "
-                f"(qgsd {__version__}): run versions of qgsd on both machines that go together"
-            )
-            logger.error("%s was refused: %s", worker.decode(errors="replace"), reason)
+        who = join.machine or worker.decode(errors="replace")
+        if reason := self.machines.refusal(who, join.protocol, join.version):
             self._to_worker(worker, messages.Dismiss(reason))
-        elif _process_of(worker) in self.losses:
+        elif worker in self.losses:
             logger.debug("%s died before its greeting arrived", worker)
         elif self.closing:
             self._to_worker(worker, messages.Moving())
@@ -282,12 +285,13 @@ class Dispatcher:
 
     def _process_lost(self, loss: messages.WorkerLost) -> None:
         process = loss.worker.encode()
-        self.losses[process] = None
-        while len(self.losses) > _REMEMBERED_LOSSES:
-            self.losses.popitem(last=False)
+        self.losses.add(process)
         for worker in self.scheduler.worker_names():
-            if _process_of(worker) == process:
+            if process_of(worker) == process:
                 self._lost(worker, loss.reason, own_fault=loss.own_fault)
+
+    def _cut_off(self, worker: bytes, reason: str) -> None:
+        self._lost(worker, reason, own_fault=False)
 
     def _lost(self, worker: bytes, reason: str, *, own_fault: bool) -> None:
         self._carry_out(self.scheduler.lost(worker, time.monotonic(), reason, own_fault=own_fault))
@@ -389,11 +393,6 @@ class Dispatcher:
         logger.info("an http child has gone with its clients (%s)", reason)
         self.peers.discard(peer)
         self._carry_out(self.scheduler.peer_gone(peer))
-
-
-def _process_of(worker: bytes) -> bytes:
-    """The name of a worker's process: its identity less the serial number of its connection."""
-    return worker.rpartition(b":")[0]
 
 
 def _ends_answer(message: messages.AnswerPart) -> bool:

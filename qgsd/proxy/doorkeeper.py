@@ -12,19 +12,17 @@ from __future__ import annotations
 import logging
 import socket as sockets
 import time
-from collections import OrderedDict
 
 import zmq
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from qgsd.cluster_key import ClusterKey
+from qgsd.proxy.complaints import Complaints
 
 logger = logging.getLogger("qgsd.dispatcher")
 
 _ZAP = "inproc://zeromq.zap.01"
-_QUIET_SECONDS = 60.0
-_REMEMBERED = 1000
 _WATCHED = (
     zmq.EVENT_ACCEPTED
     | zmq.EVENT_DISCONNECTED
@@ -33,34 +31,11 @@ _WATCHED = (
 )
 
 
-class Complaints:
-    """What is said of an address at most once a minute.
-
-    >>> complaints = Complaints()
-    >>> [complaints.due("a", 0.0), complaints.due("a", 59.0), complaints.due("b", 59.0)]
-    [True, False, True]
-    >>> complaints.due("a", 61.0)
-    True
-    """
-
-    def __init__(self) -> None:
-        self._said_at: OrderedDict[str, float] = OrderedDict()
-
-    def due(self, address: str, now: float) -> bool:
-        """Whether it is to be said now; if so it counts as said. An unknown one (empty) may be any."""
-        if not address and self._said_at:
-            address = next(reversed(self._said_at))
-        if now - self._said_at.get(address, -_QUIET_SECONDS) < _QUIET_SECONDS:
-            return False
-        self._said_at[address] = now
-        self._said_at.move_to_end(address)
-        while len(self._said_at) > _REMEMBERED:
-            self._said_at.popitem(last=False)
-        return True
-
-
 class Doorkeeper:
-    """Answers libzmq's questions and tells whom it has turned away. Must exist before the socket binds."""
+    """Answers libzmq's questions and tells whom it has turned away. Must exist before the socket binds.
+
+    Without keys nobody asks; it then only notices who departs.
+    """
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], guarded: zmq.Socket[bytes], keys: list[ClusterKey]
@@ -71,6 +46,7 @@ class Doorkeeper:
         self._monitor = guarded.get_monitor_socket(_WATCHED)
         self._peers: dict[int, str] = {}
         self._failed = False
+        self._departed = False
         self._complaints = Complaints()
         self.admit(keys)
 
@@ -89,9 +65,15 @@ class Doorkeeper:
             self._answer(self._questions.recv_multipart())
         while self._monitor.poll(0):
             event = parse_monitor_message(self._monitor.recv_multipart())
+            self._departed |= event["event"] == zmq.EVENT_DISCONNECTED
             # The Unix socket of the workers of this machine is another endpoint of the same socket.
             if event["endpoint"].startswith(b"tcp:"):
                 self._heard(event["event"], event["value"])
+
+    def somebody_departed(self) -> bool:
+        """Whether a connection has ended since this was asked last."""
+        departed, self._departed = self._departed, False
+        return departed
 
     def _answer(self, question: list[bytes]) -> None:
         version, id, _domain, address, _identity, mechanism, *credentials = question
@@ -114,7 +96,7 @@ class Doorkeeper:
             self._failed = True
 
     def _refused(self, address: str) -> None:
-        if self._complaints.due(address, time.monotonic()):
+        if self._admitted and self._complaints.due(address, time.monotonic()):
             logger.warning(
                 "a machine at %s was turned away: it does not hold the cluster's key (see key_file in [zmq])",
                 address or "an unknown address",

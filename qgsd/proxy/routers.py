@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import zmq
 
 from qgsd.cluster_key import ClusterKey, lock
+from qgsd.heartbeats import set_heartbeats
 
 
 def make(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
@@ -18,8 +19,7 @@ def make(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     router.setsockopt(zmq.SNDHWM, 0)
     router.setsockopt(zmq.RCVHWM, 0)
     router.setsockopt(zmq.LINGER, 2000)
-    router.setsockopt(zmq.HEARTBEAT_IVL, 2000)
-    router.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
+    set_heartbeats(router, near=True)
     return router
 
 
@@ -29,7 +29,9 @@ def bind(
     """To sockets that listen already; other machines need a key, if there is one."""
     # Options count for what is bound after them: Unix sockets first, which file modes protect.
     for address, descriptor in sorted(listeners, key=lambda one: one[0].startswith("tcp:")):
-        if keys and address.startswith("tcp:"):
-            lock(router, keys[0])
+        if address.startswith("tcp:"):
+            set_heartbeats(router, near=False)
+            if keys:
+                lock(router, keys[0])
         router.setsockopt(zmq.USE_FD, descriptor)
         router.bind(address)

@@ -10,6 +10,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from qgsd import frames, messages
 from qgsd.cluster_key import ClusterKey, unlock
+from qgsd.heartbeats import set_heartbeats
 
 _RECONNECT_MS = 10
 _RECONNECT_MAX_MS = 1000
@@ -42,8 +43,8 @@ class Connection:
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, _RECONNECT_MAX_MS)
-        self.socket.setsockopt(zmq.HEARTBEAT_IVL, 2000)
-        self.socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000)
+        set_heartbeats(self.socket, near=all(address.startswith("ipc:") for address in addresses))
+        self.socket.setsockopt(zmq.IPV6, int("[" in "".join(addresses)))
         watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _REFUSED
         self.monitor = self.socket.get_monitor_socket(watched)
         for address in addresses:

@@ -59,6 +59,7 @@ class Worker:
         self.canceller = cancelling.Canceller() if cancelling.is_possible() else None
         self.connections = 0
         self.keys = KeyRing(child.keys)
+        self.back = begin.back
         self.announced = False
         self.draining = False
         self.dismissed = False
@@ -74,9 +75,7 @@ class Worker:
     def _join(self) -> Connection:
         self.connections += 1
         begin = self.child.begin
-        connection = Connection(
-            self.context, begin.back, f"{self.name}:{self.connections}", self.keys.current
-        )
+        connection = Connection(self.context, self.back, f"{self.name}:{self.connections}", self.keys.current)
         connection.send(
             messages.Join(
                 messages.PROTOCOL,
@@ -141,6 +140,8 @@ class Worker:
                 self.mark.configure(self.child.settings)
             case messages.LookAgain():
                 self.watch.look_now()
+            case messages.Reconnect(back):
+                self._change_dispatcher(back)
             case messages.Drain():
                 self._drain()
             case _:
@@ -160,6 +161,15 @@ class Worker:
         self.connection.leave()
         for id in self.inbox.clear():
             self.connection.send(messages.Declined(id))
+
+    def _change_dispatcher(self, back: list[str]) -> None:
+        self.back = back
+        if self.draining:
+            return
+        if self.connection.established:
+            self._leave()
+        else:
+            self._rejoin()
 
     def leave_when_worn(self) -> None:
         """Before the last piece of an answer: to be heard before another request is assigned."""
@@ -240,10 +250,12 @@ class Worker:
     def _let_go(self, reason: str) -> None:
         if self.connection.leaving and not self.draining:
             self._rejoin()
-            return
-        if not self.draining:
-            logger.error("the proxy refused this worker: %s", reason or "see its log")
-        self.dismissed = True
+        elif self.draining:
+            self.dismissed = True
+        else:
+            # The machine's master tells people. When the proxy is exchanged for another one, this
+            # connection breaks, and the worker asks that one.
+            logger.debug("the proxy refused this worker: %s", reason)
 
     def _watch_connection(self) -> None:
         match self.connection.change():
@@ -261,7 +273,7 @@ class Worker:
         """While keys are exchanged the proxy has another one of ours, perhaps."""
         now = time.monotonic()
         if self.keys.refused(now):
-            address = ", ".join(self.child.begin.back)
+            address = ", ".join(self.back)
             logger.warning("no proxy with our key is at %s: see key_file in [zmq] on both machines", address)
         if self.keys.turn():
             self._rejoin()

@@ -153,6 +153,11 @@ class Instance:
     def ctl_json(self, *arguments: str, check: bool = True) -> Any:
         return json.loads(self.ctl("--json", *arguments, check=check).stdout)
 
+    def events(self, kind: str = "") -> list[dict[str, Any]]:
+        """What has happened, of all kinds or of one: "machine."."""
+        told = map(json.loads, self.ctl("--json", "events").stdout.splitlines())
+        return [event for event in told if event["event"].startswith(kind)]
+
     def workers(self) -> list[dict[str, Any]]:
         return [row for row in self.ctl_json("ps") if row["role"] == "worker"]
 

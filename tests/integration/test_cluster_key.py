@@ -82,7 +82,7 @@ def test_the_key_is_exchanged_under_load(launch: Launch, port: str, projects: Pa
             back.ctl("reload")
             key_file.write_text(content)
             front.ctl("reload")
-            front.ctl("restart")
+            front.ctl("restart", "--here")
             crowd.wait_answers(20)
     assert crowd.bad == []
     assert {row["pid"] for row in back.workers()} == {before}, "a worker changes its key while it serves"

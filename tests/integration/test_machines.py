@@ -73,6 +73,41 @@ def test_the_proxy_restarts_its_children_under_load(launch: Launch, port: str, p
     assert crowd.bad == []
 
 
+def machine_names(instance: Instance) -> list[str]:
+    return [row["machine"] for row in instance.ctl_json("status")["machines"]]
+
+
+def test_the_proxy_sees_machines_and_commands_them(launch: Launch, port: str, projects: Path) -> None:
+    """Come, scaled, killed, restarted, reloaded, drained: all from the proxy, with clients all the time."""
+    front = proxy(launch, port)
+    near = worker(launch, port, projects, "-w", "1", "--set", "worker.name=near")
+    far = worker(launch, port, projects, "-w", "1", "--set", "worker.name=far")
+    wait_for("both are there", lambda: machine_names(front) == ["far", "near"])
+    wait_for("a worker is there", lambda: front.get("/readyz").status == 200)
+    with Crowd(front, 2, TILE) as crowd:
+        assert front.ctl_json("scale", "far", "3")["ready"] == 3
+        assert front.ctl_json("status")["workers"]["target"] == 4
+        of_far = [row for row in front.workers() if row["machine"] == "far"]
+        assert sorted(row["slot"] for row in of_far) == [0, 1, 2]
+        assert {row["pid"] for row in of_far} == {row["pid"] for row in far.workers()}
+        killed = front.ctl_json("kill", "far/2")
+        assert killed["killed"] in {row["pid"] for row in of_far}
+        assert front.ctl_json("restart", "near")["generation"] == 2
+        assert front.ctl_json("restart")["generation"] == 2
+        assert [one.ctl_json("status")["generation"] for one in (near, far)] == [3, 2]
+        assert front.ctl_json("reload")
+        assert front.ctl_json("drain", "far") == {"machine": "far", "state": "gone"}
+        assert far.wait_end() == 0
+        assert machine_names(front) == ["near"]
+        crowd.wait_answers(20)
+    assert crowd.bad == []
+    told = [event["event"] for event in front.events("machine.")]
+    assert told == ["machine.joined"] * 2 + ["machine.draining", "machine.left"]
+    refused = front.ctl("drain", "far", check=False)
+    assert (refused.returncode, "no machine 'far': near" in refused.stderr) == (1, True)
+    assert front.ctl("drain", "near").returncode == 0
+
+
 def test_workers_wait_for_a_proxy_that_comes_later(launch: Launch, port: str, projects: Path) -> None:
     early = worker(launch, port, projects)
     front = proxy(launch, port)

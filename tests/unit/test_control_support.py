@@ -81,13 +81,16 @@ class Instance:
             instance="qgsd",
         )
 
-    async def processes(self) -> list[ProcessRecord]:
+    async def processes(self, *, machines: bool = True) -> list[ProcessRecord]:
         master = ProcessRecord("master", None, self.pid, "idle", 1.0, 0, 1 << 25, 1 << 24, 0.4, None, 1)
         rest = ProcessRecord("worker", 1, None, "backoff", 0.0, 3, 0, 0, 0.0, "evil\x1b[2J", 1)
         busy = ProcessRecord("worker", 0, 4711, "busy", 1.0, 3, 0, 0, 0.0, "town", 1, request_age=2.5)
         return [master, rest, busy]
 
-    async def scale(self, workers: int, *, relative: bool, wait: bool, progress: Progress) -> dict[str, Any]:
+    async def scale(
+        self, workers: int, *, relative: bool, wait: bool, progress: Progress, machine: str | None = None
+    ) -> dict[str, Any]:
+        self._check(machine)
         target = self.workers + workers if relative else workers
         if target > 100:
             raise Refused("too_many", f"{target} workers are more than the memory holds")
@@ -100,7 +103,19 @@ class Instance:
         error = self.broken.get(project or "")
         return [ReloadRecord(project or "all", "kept-old" if error else "flipped", error)]
 
-    async def restart(self, *, wait: bool, progress: Progress) -> dict[str, Any]:
+    def _check(self, machine: str | None) -> None:
+        if machine not in (None, "far"):
+            raise Refused("no_such_machine", f"there is no machine '{machine}': far")
+
+    async def drain(self, machine: str, *, wait: bool, progress: Progress) -> dict[str, Any]:
+        self._check(machine)
+        await self._effect(wait, progress, "draining")
+        return {"machine": machine, "state": "gone"}
+
+    async def restart(
+        self, *, wait: bool, progress: Progress, machine: str | None = None, here: bool = False
+    ) -> dict[str, Any]:
+        self._check(machine)
         await self._effect(wait, progress, "restarting")
         return {"restarted": self.workers}
 
@@ -109,7 +124,11 @@ class Instance:
             self.child.kill()
         return {"now": now}
 
-    async def kill(self, target: int, *, wait: bool) -> dict[str, Any]:
+    async def kill(self, target: int | str, *, wait: bool) -> dict[str, Any]:
+        if isinstance(target, str):
+            machine, _, slot = target.partition("/")
+            self._check(machine)
+            return {"slot": int(slot), "pid": 4712, "machine": machine}
         if target == 13:
             raise ZeroDivisionError("slot 13")
         if target >= self.workers and target != 4711:

@@ -16,10 +16,15 @@ class WorkerSettings:
     host: str = option(
         "",
         Text(r"[^\s/]+", "a host name or address", empty=True),
-        "machine of the proxy, only for qgsd worker",
+        "machine of the proxy; a name with several addresses stands for several proxies",
         flag=("--host",),
         metavar="HOST",
         commands=(WORKER,),
+    )
+    name: str = option(
+        "",
+        Text(r"[\w.-]{1,64}", "up to 64 letters, digits, dots and dashes", empty=True),
+        "how the proxy calls this machine; its host name where nothing is given",
     )
     port: int = option(
         18080,

@@ -13,6 +13,7 @@ from qgsd import arguments
 from qgsd.control.commands.answers import Purge
 from qgsd.control.commands.base import Command
 from qgsd.control.commands.change import Kill, LogLevel, Reload, Restart, Scale, Set, Stop
+from qgsd.control.commands.fleet import Drain
 from qgsd.control.commands.look import Config, Events, Ping, Plugins, Ps, StatusCommand, Version
 from qgsd.control.commands.poison import Quarantine
 from qgsd.control.commands.projects import Evict, HoldCommand, Load, Pin, Projects, Release
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Command[Any]] = {
         Release(),
         Purge(),
         Restart(),
+        Drain(),
         Stop(),
         Kill(),
         Queue(),

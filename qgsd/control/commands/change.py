@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 MOST_WORKERS = 100_000
 
 _CHANGE = re.compile(r"[+-]?[0-9]{1,6}")
+_OF_MACHINE = r"^[^/\s]{1,64}/[0-9]{1,10}$"
 
 
 class ScaleArguments(Waiting, frozen=True):
-    """`workers`: how many, or by how many with `relative` true or as a string with a sign ("+2")."""
+    """`workers`: how many, or by how many with `relative` true or as a string with a sign ("+2").
+
+    `machine`: of the fleet of a proxy.
+    """
 
     workers: Annotated[int, Meta(ge=-MOST_WORKERS, le=MOST_WORKERS)] | str
     relative: bool = False
+    machine: str | None = None
 
     def change(self) -> tuple[int, bool]:
         """The number, and whether it is relative; raises `Refused` (bad_arguments).
@@ -50,7 +55,7 @@ class ScaleArguments(Waiting, frozen=True):
 
 
 class Scale(Command[ScaleArguments]):
-    """Set the number of workers, or change it by +N or -N.
+    """Set the number of workers, or change it by +N or -N; on a proxy that of one of its machines.
 
     Returns when the new workers are ready, or the surplus ones have finished their
     requests and gone; no request is lost. The number holds until the master restarts.
@@ -62,11 +67,14 @@ class Scale(Command[ScaleArguments]):
 
     async def run(self, operations: Operations, args: ScaleArguments, progress: Progress) -> dict[str, Any]:
         workers, relative = args.change()
-        return await operations.scale(workers, relative=relative, wait=args.wait, progress=progress)
+        return await operations.scale(
+            workers, relative=relative, wait=args.wait, progress=progress, machine=args.machine
+        )
 
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
+        parser.add_argument("machine", metavar="MACHINE", nargs="?", help="of a proxy's fleet, see `status`")
         parser.add_argument(
             "workers", metavar="N|+N|-N", type=_worker_change, help="how many, or by how many"
         )
@@ -122,22 +130,34 @@ class Reload(Command[ReloadArguments]):
         return int(any(record.get("status") == "kept-old" for record in result))
 
 
-class Restart(Command[Waiting]):
+class RestartArguments(Waiting, frozen=True):
+    """`machine`: only that one of a proxy's fleet; `here`: none of the fleet."""
+
+    machine: str | None = None
+    here: bool = False
+
+
+class Restart(Command[RestartArguments]):
     """Replace every child by a fresh process, one after the other, without losing a request.
 
-    New code, plugins and QGIS libraries are picked up; the master itself stays.
+    New code, plugins and QGIS libraries are picked up; the master itself stays. A proxy has its
+    machines do the same, one after the other, unless --here is given; or only one, by its name.
     """
 
     name = "restart"
     help = "replace all children one after the other, losing no request"
-    arguments = Waiting
+    arguments = RestartArguments
 
-    async def run(self, operations: Operations, args: Waiting, progress: Progress) -> dict[str, Any]:
-        return await operations.restart(wait=args.wait, progress=progress)
+    async def run(self, operations: Operations, args: RestartArguments, progress: Progress) -> dict[str, Any]:
+        return await operations.restart(
+            wait=args.wait, progress=progress, machine=args.machine, here=args.here
+        )
 
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
+        parser.add_argument("machine", metavar="MACHINE", nargs="?", help="only this one of a proxy's fleet")
+        parser.add_argument("--here", action="store_true", help="on a proxy: none of its machines")
         declare_wait(parser)
 
     def render(self, result: Any) -> RenderableType:
@@ -184,13 +204,15 @@ class Stop(Command[StopArguments]):
 
 
 class KillArguments(Waiting, frozen=True):
-    """`target`: the slot of a worker, or the pid of any child."""
+    """`target`: the slot of a worker, or the pid of any child; "MACHINE/SLOT" of one of a proxy's fleet."""
 
-    target: Annotated[int, Meta(ge=0, lt=2**31)]
+    target: Annotated[int, Meta(ge=0, lt=2**31)] | Annotated[str, Meta(pattern=_OF_MACHINE)]
 
 
 class Kill(Command[KillArguments]):
     """Kill (SIGKILL) the worker in a slot, or the child with a pid; a fresh one takes its place.
+
+    On a proxy MACHINE/SLOT or MACHINE/PID names one of its fleet.
 
     The request it was working on is tried once more on another worker, if it may be.
     """
@@ -205,7 +227,7 @@ class Kill(Command[KillArguments]):
     # -------------------------------------------------------------- in qgsdctl
 
     def declare(self, parser: ArgumentParser) -> None:
-        target = parser.add_argument("target", metavar="SLOT|PID", type=_number, help="see `qgsdctl ps`")
+        target = parser.add_argument("target", metavar="SLOT|PID", type=_target, help="see `qgsdctl ps`")
         offer(target, "slots")
         declare_wait(parser)
 
@@ -215,7 +237,9 @@ class Kill(Command[KillArguments]):
         return tables.outcome("killed", result)
 
 
-def _number(text: str) -> int:
+def _target(text: str) -> int | str:
+    if re.fullmatch(_OF_MACHINE, text):
+        return text
     if not (text.isascii() and text.isdigit() and len(text) < 11):
         raise ArgumentTypeError(f"{text!r} is not the number of a slot or process")
     return int(text)

@@ -52,22 +52,29 @@ class StatusCommand(Command[Arguments]):
         return tables.status(msgspec.convert(result, Status))
 
 
-class Ps(Command[Arguments]):
+class PsArguments(Arguments, frozen=True):
+    """`machines`: a proxy lists the processes of its worker machines, too."""
+
+    machines: bool = True
+
+
+class Ps(Command[PsArguments]):
     """The processes of the instance, one a row.
 
     UPTIME is the age of the process; RSS counts shared pages in full, PSS shares them
     between those who map them, so only PSS may be summed up; CPU is in percent of one
     core. A slot in `backoff` has no process: its worker crashed too often and rests.
     With --tree each stands below the one that made it: workers below the template they were forked from.
+    A proxy lists its worker machines, too; one that does not answer within two seconds is left out.
     """
 
     name = "ps"
     looks = True
     help = "list the processes: role, slot, state, memory, project"
-    arguments = Arguments
+    arguments = PsArguments
 
-    async def run(self, operations: Operations, args: Arguments, progress: Progress) -> list[ProcessRecord]:
-        return await operations.processes()
+    async def run(self, operations: Operations, args: PsArguments, progress: Progress) -> list[ProcessRecord]:
+        return await operations.processes(machines=args.machines)
 
     # -------------------------------------------------------------- in qgsdctl
 
