@@ -74,6 +74,7 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "zmq.hostaddr": ("127.0.0.1", "proxy.example"),
         "server.debug_request_id": ("abc", "*"),
         "worker.host": ("proxy.example", "10.0.0.1"),
+        "worker.name": ("north", "rack-2.example"),
         "management.token": ("one", "two"),
         "control.address": ("ipc:///run/c", "tcp://127.0.0.1:7000"),
         "control.readonly": ("ipc:///run/l", "tcp://127.0.0.1:7001"),

@@ -25,7 +25,7 @@ from tests.unit.test_control_server import question, raw
 from tests.unit.test_control_support import serving
 
 NO_ARGUMENTS = {"scale": {"workers": 1}, "kill": {"target": 1}, "set": {"option": "a", "value": "b"},
-                "log-level": {"level": "info"}}  # fmt: skip
+                "log-level": {"level": "info"}, "drain": {"machine": "m"}}  # fmt: skip
 NAMED = ("load", "evict", "pin", "hold", "release")
 
 

@@ -21,11 +21,6 @@ class WorkerSettings:
         metavar="HOST",
         commands=(WORKER,),
     )
-    name: str = option(
-        "",
-        Text(r"[\w.-]{1,64}", "up to 64 letters, digits, dots and dashes", empty=True),
-        "how the proxy calls this machine; its host name where nothing is given",
-    )
     port: int = option(
         18080,
         Integer(1, 65535),
@@ -33,4 +28,9 @@ class WorkerSettings:
         flag=("--port",),
         metavar="PORT",
         commands=(WORKER,),
+    )
+    name: str = option(
+        "",
+        Text(r"[\w.-]{1,64}", "up to 64 letters, digits, dots and dashes", empty=True),
+        "how the proxy calls this machine; its host name where nothing is given",
     )
