@@ -130,7 +130,10 @@ class FleetOperations(MasterOperations):
         member = self._machine(machine)
         await self._have_done(member, "stop", {}, progress)
         if wait:
-            await self._wait(lambda: member.here.id not in self.supervisor.machines.fleet, progress)
+            gone = f"{machine} has gone"
+            await self._wait(
+                lambda: member.here.id not in self.supervisor.machines.fleet, progress, lambda: _await(gone)
+            )
         return {"machine": machine, "state": "gone" if wait else "draining"}
 
     def _machine(self, name: str) -> Machine:
@@ -149,7 +152,8 @@ class FleetOperations(MasterOperations):
         machines = self.supervisor.machines
         order = machines.begin(machine, command, args)
         try:
-            await self._wait(lambda: machines.advance(order), progress)
+            done = f"{order.name} has done it ({command})"
+            await self._wait(lambda: machines.advance(order), progress, lambda: _await(done))
         finally:
             machines.end(order)
         return order.result()
@@ -179,6 +183,10 @@ def _rows(order: FleetOrder) -> list[ProcessRecord]:
         return msgspec.convert(order.result(), list[ProcessRecord])
     except (Refused, msgspec.ValidationError):
         return []
+
+
+def _await(what: str) -> dict[str, Any]:
+    return {"message": f"waiting until {what}"}
 
 
 def _tell_nobody(progress: dict[str, Any]) -> None:
