@@ -19,9 +19,8 @@ RELEASE, NAMESPACE = "maps", "gis"
 def ask(chart: Path, cases: list[dict[str, Any]]) -> tuple[list[dict[str, str] | str], list[str]]:
     """Of each values the rendered templates by name, or why there are none; and the warnings of lint."""
     line = [sys.executable, "-m", "tests.helm", str(chart)]
-    done = subprocess.run(
-        line, input=json.dumps(cases), capture_output=True, text=True, timeout=60, check=True
-    )
+    root, said = Path(__file__).parents[1], json.dumps(cases)
+    done = subprocess.run(line, cwd=root, input=said, capture_output=True, text=True, timeout=60, check=True)
     rendered, warnings = json.loads(done.stdout)
     return rendered, warnings
 

@@ -58,7 +58,7 @@ CASES: dict[str, dict[str, Any]] = {
         },
     },
     "keda": {"secret": {"existing": "mine"}, "autoscaling": {"kind": "keda"}},
-    "open": {**SECRET, "networkPolicy": {"enabled": False}},
+    "open": {**SECRET, "networkPolicy": {"enabled": False}, "worker": {"processes": 1}},
     # What is refused.
     "no key": {},
     "a key of somebody else": {"secret": {"key": "hunter2", "token": "0123456789abcdef"}},
@@ -173,6 +173,13 @@ def test_ports_of_the_containers_are_those_of_the_configuration(case: str, tmp_p
 def test_workers_find_a_proxy_that_waits_for_them() -> None:
     queue = rendered("plain").of("Service", "-queue")["spec"]
     assert (queue["clusterIP"], queue["publishNotReadyAddresses"]) == ("None", True)
+
+
+def test_a_new_proxy_comes_first_where_it_is_sure_of_workers() -> None:
+    """Else it would wait for workers, and Kubernetes for it, for ever."""
+    plans = {case: rendered(case).of("Deployment", "-proxy")["spec"]["strategy"] for case in RENDERED}
+    assert plans["full"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}, "4 workers, 2 proxies"
+    assert plans["open"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}, "1 worker, 1 proxy"
 
 
 @pytest.mark.parametrize("part", PARTS)
