@@ -109,7 +109,7 @@ def judge(page: Page, name: str, *, whole: bool = False) -> None:
 @needs_chromium
 def test_the_landing_page(busy: Instance, visitor: Visitor) -> None:
     page = visitor.open(at(busy, "/"), ready=".preview.drawn")
-    until(page, "document.querySelectorAll('.preview.drawn').length >= 3")
+    until(page, "document.querySelectorAll('.preview.drawn').length === 6")
     judge(page, "landing")
 
 
