@@ -25,6 +25,8 @@ class Qgsd(Server):
             "-w", str(setting.workers), "--pidfile", str(self.folder / "qgsd.pid"), "--timeout", "60",
             "--set", f"cache.size={setting.cache}", "--set", "logging.access=off", "--logging", "warning",
         ]  # fmt: skip
+        if setting.responses:
+            line += ["--set", "answers.projects.*=images 600"]
         self.spawn(line)
 
     def ctl(self, *arguments: str) -> Any:

@@ -111,14 +111,20 @@ class Throughput(Workload):
 
 
 class Repeated(Workload):
-    """One request again and again, asked by four clients. Every answer is compared whole."""
+    """One request again and again, asked by four clients. Every answer is compared whole.
+
+    `kept`: servers that can keep pictures are told to.
+    """
 
     figures = rate_figures()
     connections = 4
     seconds = 3.0
 
-    def __init__(self, key: str, title: str, request: Request) -> None:
-        self.key, self.title, self.request = key, title, request
+    def __init__(self, key: str, title: str, request: Request, *, kept: bool = False) -> None:
+        self.key, self.title, self.request, self.kept = key, title, request, kept
+
+    def setting(self, root: Path) -> Setting:
+        return Setting(root, responses=self.kept)
 
     def prepare(self, limit: InProcess) -> None:
         self.body = limit.body(self.request)

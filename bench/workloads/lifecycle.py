@@ -15,6 +15,8 @@ from bench.workloads.base import Alone, Figure, Measured
 _MB = 1 << 20
 _PATIENCE = 10.0
 _EVERY = 0.01
+# Seconds in which a server may give back what it does not need.
+_REST = 2.0
 
 
 class StartAndDeath(Alone):
@@ -71,7 +73,7 @@ def _until_answered(server: Server, probe: Request) -> float | None:
 
 
 class Memory(Alone):
-    """Proportional set size of all processes with 1, 4 and 8 workers that have drawn maps of a project."""
+    """Proportional set size of all processes with 1, 4 and 8 workers that have drawn maps and rest."""
 
     key = "memory"
     title = "memory"
@@ -89,6 +91,7 @@ class Memory(Alone):
             try:
                 server.start(requests.tile(33, 21))
                 _occupy(server, 1.5 + workers / 4)
+                time.sleep(_REST)
                 measured.figures[f"pss{workers}"] = server.pss() / _MB
             finally:
                 server.stop()

@@ -32,7 +32,7 @@ def legends() -> list[Request]:
     ]
 
 
-def tile(x: int, y: int, map: str = "world.qgs", layers: str = "countries,counties") -> Request:
+def tile(x: int, y: int, map: str = "world.qgs", layers: str = "countries,counties,places") -> Request:
     """The tile of zoom level 6 in column x and row y, 256 pixels wide."""
     west, north = x * _TILE - _EDGE, _EDGE - y * _TILE
     return _map(map, layers, (west, north - _TILE, west + _TILE, north), (256, 256))
