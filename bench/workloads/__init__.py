@@ -23,7 +23,7 @@ def known() -> list[Workload | Alone]:
         ),
         LargeAnswer("all-places", "GetFeature 31 MB", requests.features("places")),
         BesideHeavy(),
-        Repeated("kept-tile", "GetMap 256 px, always the same, kept where a server can", requests.tile(33, 21), kept=True),
+        Repeated("kept-tile", "GetMap 256 px, kept where that can be", requests.tile(33, 21), kept=True),
         ManyProjects(),
         StartAndDeath(),
         Memory(),

@@ -109,8 +109,8 @@ class _Timed(IOStream):
             if self.writing():
                 # Who does not take answers gets no more of them.
                 await written
-            elif self._read_buffer_size:
-                # It sends requests without waiting for answers: others have their turn in between.
+            else:
+                # Its next request may be here already, again and again: others have their turn in between.
                 await asyncio.sleep(0)
             self._waiting_since = asyncio.get_running_loop().time()
             self._first_byte = self._waiting_since if self._read_buffer_size else 0.0
