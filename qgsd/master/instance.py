@@ -15,8 +15,9 @@ from typing import Literal
 
 import msgspec
 
+from qgsd import landlock
 from qgsd.cluster_key import ClusterKey, keys_of
-from qgsd.config import Loaded, ManagementSettings, ServerSettings, Settings
+from qgsd.config import ConfineSettings, Loaded, ManagementSettings, ServerSettings, Settings
 from qgsd.errors import StartError
 from qgsd.master import control_access, listeners, management
 from qgsd.master.listeners import Listener
@@ -243,8 +244,16 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
         _check_tls("server", settings.server)
     management.check(settings.management)
     control_access.check(settings.control)
+    _check_confinement(settings.confine)
     if settings.management.enabled and settings.management.ssl:
         _check_tls("management", settings.management)
+
+
+def _check_confinement(settings: ConfineSettings) -> None:
+    if settings.files and not landlock.version():
+        raise StartError("[confine] files: this kernel has no Landlock, or it is switched off (lsm=)")
+    if settings.ports and not landlock.knows_ports():
+        raise StartError("[confine] ports: this kernel's Landlock does not know ports yet (Linux 6.7)")
 
 
 def _check_nearness(host: str) -> None:

@@ -107,7 +107,7 @@ class Template:
             _wait_for_adoption(middle, self.master)
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
             self.use_gate(child.begin.gate, order.tmpdir)
-            confinement.apply(child.settings.confine)
+            confinement.apply(child.settings, child.begin, order.tmpdir)
             self.work(child, self.qgis)
             status = 0
         except BaseException:

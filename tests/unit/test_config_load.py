@@ -78,6 +78,7 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "management.token": ("one", "two"),
         "control.address": ("ipc:///run/c", "tcp://127.0.0.1:7000"),
         "control.readonly": ("ipc:///run/l", "tcp://127.0.0.1:7001"),
+        "confine.ports": ("5432", "5432, 5433"),
         "control.group": ("adm", "gis"),
         "control.readonly_group": ("adm", "*"),
         "cache.default_handler": ("maps", "gis"),

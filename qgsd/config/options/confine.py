@@ -6,7 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..declaration import option
-from ..kinds import Boolean, Integer, Size
+from ..kinds import Boolean, Integer, List, Paths, Size
+
+
+def _port(text: str) -> str:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError(f"{text!r} is not a port")
+    return str(int(text))
 
 
 @dataclass(frozen=True)
@@ -22,4 +28,18 @@ class ConfineSettings:
     file_size: int = option(0, Size(0), "largest file a worker may write, temporary ones included")
     core_dumps: bool = option(
         False, Boolean(), "let workers that crash leave core files, which hold what they knew"
+    )
+    files: bool = option(
+        False,
+        Boolean(),
+        "workers reach only the system's own files, folders of projects and plugins, their temporary files",
+    )
+    read: tuple[str, ...] = option(
+        (), Paths(), "with files=yes: what else workers may read, such as data of layers"
+    )
+    write: tuple[str, ...] = option((), Paths(), "with files=yes: what else workers may write")
+    ports: tuple[str, ...] = option(
+        (),
+        List(_port, "TCP ports", empty=True),
+        "the only TCP ports that workers may connect to, beside the gate's; empty = any",
     )
