@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos soak bench bench-quick format clean
+.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak bench bench-quick format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,11 @@ screenshots: .venv/.ready ## renew the pictures in docs/images from what the tes
 chaos: .venv/.ready ## the chaos suite in its long form, about a quarter of an hour
 	@scripts/setup-test
 	@CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(BIN)/pytest tests/chaos
+
+fuzz: .venv/.ready ## 100,000 damaged requests, commands, messages and texts; about a quarter of an hour
+	@scripts/setup-test
+	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-100000} FUZZ_MESSAGES=$${FUZZ_MESSAGES:-100000} FUZZ_TEXTS=$${FUZZ_TEXTS:-100000} \
+	  $(BIN)/pytest -s tests/fuzz tests/integration/test_cluster_key.py -k "fuzz or nonsense or whatever"
 
 soak: .venv/.ready ## steady load with faults for SOAK_SECONDS (1800): nothing may grow
 	@scripts/setup-test

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # Set by qgsd for every answer, whatever QGIS says.
 _OURS = {"server", "connection", "transfer-encoding", "date"}
+# How QGIS names an error, in XML and in JSON, and where in an answer.
+_CODE = re.compile(rb'\bcode"?[=:] ?"([^"]{1,80})"')
+_LOOK_AT = 1000
 # A document larger than this flows like all else, without a tag.
 _LARGEST_DOCUMENT = 16 << 20
 
@@ -37,6 +41,16 @@ class Incomplete(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+def cause_of(body: bytes) -> str:
+    """In a word why QGIS failed, as far as it says so, for the access log.
+
+    >>> cause_of(b'<ServiceException code="OperationNotSupported">'), cause_of(b'[{"code":"Server error"')
+    ('qgis:OperationNotSupported', 'qgis:Server-error')
+    """
+    told = _CODE.search(body[:_LOOK_AT])
+    return "qgis:" + re.sub(r"[^A-Za-z0-9]+", "-", told[1].decode("latin-1")) if told else "qgis"
 
 
 class AnswerWriter:
@@ -59,6 +73,8 @@ class AnswerWriter:
             raise HttpError(part.status, part.code, part.message, math.ceil(part.retry_after))
         assert isinstance(part, messages.Answer), part
         headers = self._begin(part)
+        if part.status >= 500:
+            self.handler.failure = cause_of(data)
         self.shelf.consider(part, headers, self.exchange)
         following = self._following(part)
         try:

@@ -76,6 +76,9 @@ class ServiceHandler(RequestHandler):
         self._believe()
         self.request_id = self._choose_id()
         # Tornado has set its defaults before it called this.
+        self._name_request()
+
+    def _name_request(self) -> None:
         self.set_header("X-Request-Id", self.request_id)
         self.set_timing(Timing())
 
@@ -220,6 +223,9 @@ class ServiceHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Tornado's own errors, and bugs: a clear word for the client, the traceback for the log only."""
+        # Tornado has taken all headers away.
+        self._name_request()
+        self._cors()
         phrase = HTTPStatus(status_code).phrase
         self.refuse(HttpError(status_code, phrase.lower().replace(" ", "_"), phrase))
 
