@@ -16,7 +16,11 @@ from tests.waiting import wait_for
 
 SEED = int(os.environ.get("FUZZ_SEED", "0")) or random.SystemRandom().randrange(2**32)
 # client_timeout: damaged requests often lack their end.
-_CONFIG = "[server]\nworkers=2\nclient_timeout=0.3\ntimeout=10\nmax_body_size=64K\n[logging]\nlevel=INFO\n"
+# memory: what is kept would look like growth until it is at its bound.
+_CONFIG = (
+    "[server]\nworkers=2\nclient_timeout=0.3\ntimeout=10\nmax_body_size=64K\n"
+    "[answers]\nmemory=1M\n[logging]\nlevel=INFO\n"
+)
 _GROWTH = 12 << 20
 
 
@@ -57,7 +61,7 @@ def in_kib(grown: dict[str, int]) -> str:
     return ", ".join(f"{role} {size >> 10} KiB" for role, size in grown.items())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def fuzzed(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
     instance = Instance(
         tmp_path_factory.mktemp("q") / "i", "run", ("--rootdir", str(shared_root)), config=_CONFIG

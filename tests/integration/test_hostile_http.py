@@ -236,6 +236,23 @@ def test_all_bodies_together_have_a_bound(server: Instance, more) -> None:  # ty
     assert server.request("POST", "/ows/?MAP=world", small).status == 200, "they count no longer"
 
 
+def test_nothing_is_left_of_who_goes_in_the_middle_of_its_body(server: Instance) -> None:
+    http = server.child("http")
+    head = b"POST /ows/?MAP=world HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+
+    def leave() -> int:
+        for _ in range(200):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+                client.sendall(head + bytes(50_000))
+        wait_for("they are gone", lambda: not any(one.raddr for one in http.net_connections()))
+        return http.memory_info().rss
+
+    before = max(leave(), leave())
+    for _ in range(3):
+        leave()
+    assert leave() - before < 10 << 20
+
+
 def test_what_is_packed_is_not_unpacked(server: Instance) -> None:
     """QGIS does not read packed requests either: there is no bomb to make."""
     http = server.child("http")

@@ -264,6 +264,9 @@ class ServiceHandler(RequestHandler):
         self.set_status(204)
 
     def _forget_body(self) -> None:
+        # At once: the handler itself is in a circle that only the garbage collector ends.
+        self._pieces.clear()
+        self.body = b""
         self.context.body_bytes -= self._received
         self._received = 0
 
@@ -276,6 +279,8 @@ class ServiceHandler(RequestHandler):
             self.context.row.errors += 1
 
     def on_connection_close(self) -> None:
+        # Who waits for the rest of the body is told; it would wait, and be kept, for ever.
+        super().on_connection_close()
         self._stop_clock()
         self._forget_body()
         self.context.busy.discard(self.request.connection)
