@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-from qgsd import pyqgis
+from qgsd import pyqgis, telemetry
 from qgsd.config import Loaded, render
 from qgsd.errors import StartError
 from qgsd.extensions import policies_in_vain
@@ -29,6 +29,8 @@ def check(loaded: Loaded) -> int:
         *management.warnings(loaded.settings.management),
         *control_access.warnings(loaded.settings.control),
     ]
+    if problem := telemetry.problem(os.environ):
+        told.append(problem)
     for line in (*policies_in_vain(), *told):
         print(f"warning: {line}")
     problems = [problem for problem in (_settings_problem(loaded), _qgis_problem(loaded)) if problem]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from qgsd import channel, messages
+from qgsd import channel, messages, telemetry
 from qgsd.channel import MasterEnd
 from qgsd.config import declarations
 from qgsd.errors import StartError
@@ -91,6 +91,8 @@ class Spawner:
         record, theirs, log_write = self._record(role, slot, generation)
         # What is secret is told only to who needs it; plugins of QGIS read the environment.
         secret = {name for option in declarations() if option.secret for name in option.variables}
+        if role != "http":
+            secret.update(telemetry.SECRETS)
         environment = {name: value for name, value in os.environ.items() if name not in secret}
         environment[channel.CHANNEL_VARIABLE] = str(theirs)
         user = {}

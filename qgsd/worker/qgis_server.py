@@ -27,10 +27,10 @@ from qgis.server import QgsServer, QgsServerApi, QgsServiceRegistry
 # isort: on
 
 from qgsd.config import Settings, public
+from qgsd.repeats import Repeats
 from qgsd.worker import service_urls
 from qgsd.worker.dependence import Dependence
 from qgsd.worker.filters import FeatureLimit
-from qgsd.worker.repeats import Repeats
 from qgsd.worker.stores.base import without_passwords
 
 logger = logging.getLogger("qgis")

@@ -17,6 +17,7 @@ DATING = {
     "proxy/http/handlers.py",
     "proxy/http/hot.py",
     "proxy/http/guard.py",
+    "proxy/http/spans.py",
     # How old a file is, by its own date.
     "worker/stores/files.py",
 }

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 WANTED = {
     "run": PROJECT["dependencies"],
-    "test": [one for extra in ("test", "docs") for one in PROJECT["optional-dependencies"][extra]],
+    "test": [one for extra in ("test", "docs", "otel") for one in PROJECT["optional-dependencies"][extra]],
     "release": PROJECT["dependencies"] + PROJECT["optional-dependencies"]["release"],
 }
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 # The package qgsd.worker itself imports no qgis.
-from qgsd.worker.repeats import Repeats
+from qgsd.repeats import Repeats
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 30))))

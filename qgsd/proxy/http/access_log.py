@@ -50,6 +50,7 @@ def visit_of(finished: RequestHandler) -> Visit:
         request=details.get("operation", ""),
         worker=details.get("worker", ""),
         cache="kept" if details.get("cached") else "shared" if timing.shared else "none",
+        trace=handler.trace.trace_id if handler.trace is not None else "",
         error=handler.failure,
     )
 

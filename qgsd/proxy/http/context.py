@@ -23,6 +23,7 @@ from qgsd.scoreboard import Row
 if TYPE_CHECKING:
     from qgsd.proxy.http.access_log import AccessLog, SlowLog
     from qgsd.proxy.http.hot import HotAnswers
+    from qgsd.proxy.http.spans import Spans
 
 
 @dataclass
@@ -50,6 +51,7 @@ class HttpContext:
     default_map: str = field(init=False)
     keeping: keeping.Rules = field(init=False)
     hot: HotAnswers | None = None
+    spans: Spans | None = None
     count_hit: Callable[[tuple[str, str, str], int, float], None] | None = None
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from qgsd.messages import Timing
 from qgsd.proxy.http import errors
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
+from qgsd.proxy.http.trace import TraceContext, context_of
 
 logger = logging.getLogger("qgsd.http")
 
@@ -62,6 +63,8 @@ class ServiceHandler(RequestHandler):
     failure: str = ""
     trusted: bool = False
     """Whether a proxy speaks that is believed whom it asks for."""
+    trace: TraceContext | None = None
+    """The trace that the request belongs to; for QGIS, the place in it that what follows hangs from."""
     sent: int = 0
     """Bytes of a body whose length was not known before."""
 
@@ -75,6 +78,7 @@ class ServiceHandler(RequestHandler):
         context.busy.add(self.request.connection)
         self._believe()
         self.request_id = self._choose_id()
+        self.trace = context_of(self.request.headers)
         # Tornado has set its defaults before it called this.
         self._name_request()
 

@@ -25,6 +25,7 @@ from qgsd.proxy.http.trust import names_client
 if TYPE_CHECKING:
     from qgsd.proxy.http.context import HttpContext
     from qgsd.proxy.http.qgis import QgisHandler
+    from qgsd.proxy.http.spans import Attributes
 
 _MOST = 4096
 _LONGEST_HEAD = 4096
@@ -46,6 +47,7 @@ class _Known:
     with_body: bool
     coding: str
     logged: str
+    span: Attributes | None
     trusted: bool
     client: str
     asked: tuple[str, str, str]
@@ -74,7 +76,9 @@ class HotAnswers:
         head = getattr(getattr(request.connection, "stream", None), "head", b"")
         plain = request.method == "GET" and request.version == "HTTP/1.1" and status in (200, 304)
         closes = "close" in request.headers.get("Connection", "").lower() or "Connection" in handler._headers
-        if not plain or closes or not head or len(head) > _LONGEST_HEAD or _has_body(request.headers):
+        # Of a trace there is no second request like this.
+        once = "Traceparent" in request.headers
+        if not plain or closes or once or not head or len(head) > _LONGEST_HEAD or _has_body(request.headers):
             return
         if len(self._known) >= _MOST:
             self._known.clear()
@@ -92,6 +96,7 @@ class HotAnswers:
             with_body=status == 200,
             coding=headers.get("Content-Encoding", "") if kept.codings else "",
             logged=self._template(handler),
+            span=self._context.spans.attributes(handler) if self._context.spans is not None else None,
             # A trusted proxy says who the client is, in this very head.
             asked=(project, handler.details.get("service", ""), handler.details.get("operation", "")),
             trusted=handler.trusted,
@@ -130,11 +135,13 @@ class HotAnswers:
         body = b""
         if known.with_body:
             body = kept.codings.get(known.coding, kept.body)
+        who, id, trace = known.client or client, request_id.decode("latin-1"), ""
+        if context.spans is not None and known.span is not None:
+            trace = context.spans.hit(known.span, who, id, began)
         log = context.access_log
         if log.is_on:
             size = len(body) if known.with_body else None
-            who, id = known.client or client, request_id.decode("latin-1")
-            log.write_soon(log.form.fill(known.logged, who, now, size, id, ""))
+            log.write_soon(log.form.fill(known.logged, who, now, size, id, trace))
         if context.count_hit is not None:
             context.count_hit(known.asked, 200 if known.with_body else 304, time.monotonic() - began)
         return b"".join(

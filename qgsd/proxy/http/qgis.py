@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from typing import TYPE_CHECKING
 
 from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
@@ -13,7 +14,7 @@ from qgsd import messages, nesting
 from qgsd.keeping import Kind, kind_of, kind_of_path
 from qgsd.location import LocationError
 from qgsd.proxy import demands, ows
-from qgsd.proxy.http import apis
+from qgsd.proxy.http import apis, trace
 from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.answer import AnswerWriter
 from qgsd.proxy.http.errors import HttpError
@@ -25,6 +26,9 @@ from qgsd.proxy.http.store import Kept
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 from qgsd.proxy.http.whole import send_whole
 
+if TYPE_CHECKING:
+    from qgsd.proxy.http.spans import RequestSpan
+
 # Paths at which there is nothing: for how many seconds that is remembered, and of how many.
 _ABSENT = 10.0
 _MOST_ABSENT = 1000
@@ -34,10 +38,15 @@ class QgisHandler(ServiceHandler):
     """Hands the request to a worker and relays its answer as it comes."""
 
     exchange: Exchange | None = None
+    span: RequestSpan | None = None
+    # The path as the traces call it; empty where it is anything.
+    route = ""
 
     def initialize(self, context) -> None:  # type: ignore[no-untyped-def]
         super().initialize(context)
         self.clear_header("Content-Type")
+        if self.context.spans is not None:
+            self.context.spans.begin(self)
 
     async def _serve(self, *_: str) -> None:
         try:
@@ -187,7 +196,7 @@ class QgisHandler(ServiceHandler):
         ]
         # One that was no id has been replaced, and the logs know this one.
         headers.append(("X-Request-Id", self.request_id))
-        return headers
+        return trace.passed_on(headers, self.trace)
 
     def _is_debugged(self) -> bool:
         allowed, told = self.settings_now.server.debug_request_id, self.request.headers.get("X-Debug-Id")
@@ -211,6 +220,7 @@ class OwsHandler(QgisHandler):
 
     methods = ("GET", "HEAD", "POST", "OPTIONS")
     ogc_errors = True
+    route = "/ows/"
 
 
 class OgcApiHandler(QgisHandler):
@@ -218,6 +228,7 @@ class OgcApiHandler(QgisHandler):
 
     methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     service = "WFS3"
+    route = "/wfs3/"
 
     def _read(self, method: str, body: bytes) -> ows.OwsRequest:
         try:
@@ -238,6 +249,7 @@ class OtherPathHandler(OgcApiHandler):
     """
 
     service = messages.PLUGIN_API
+    route = ""
 
     def _read_request(self) -> tuple[messages.Request, bytes, Kind]:
         until = self.context.absent.get(self.request.path, 0.0)

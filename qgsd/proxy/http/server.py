@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 from tornado.web import Application, RequestHandler
 from tornado.web import url as route
 
-from qgsd import descriptors, messages
+from qgsd import descriptors, messages, telemetry
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.proxy.catalog import Catalog
@@ -30,6 +31,9 @@ from qgsd.proxy.http.tally import open_tally
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
 from qgsd.tls import server_context
+
+if TYPE_CHECKING:
+    from qgsd.proxy.http.spans import Spans
 
 logger = logging.getLogger("qgsd.http")
 
@@ -78,7 +82,9 @@ class HttpChild:
             default_handler_args={"context": self.context},
             log_function=self._finished,
         )
-        told = (self.context.access_log, self.context.slow_log, open_tally(child.begin.metrics, self.context))
+        self.context.spans = _open_spans(child)
+        tally = open_tally(child.begin.metrics, self.context)
+        told = (self.context.access_log, self.context.slow_log, tally, self.context.spans)
         self._told = [one for one in told if one is not None]
         self.server = ServicePort(
             application,
@@ -101,6 +107,8 @@ class HttpChild:
         beating.cancel()
         self.context.upstream.close()
         self.context.access_log.flush()
+        if self.context.spans is not None:
+            self.context.spans.close()
 
     def _finished(self, handler: RequestHandler) -> None:
         for tell in self._told:
@@ -153,6 +161,19 @@ class HttpChild:
         for connection in list(self.server.open):
             if connection.stream not in streams:
                 connection.stream.close()
+
+
+def _open_spans(child: Child) -> Spans | None:
+    """Where OpenTelemetry's variables ask for them. Nothing of it is imported otherwise."""
+    if problem := telemetry.problem(os.environ):
+        if child.begin.slot == 0:
+            logger.warning("%s", problem)
+        return None
+    if not telemetry.is_asked_for(os.environ):
+        return None
+    from qgsd.proxy.http.spans import Spans
+
+    return Spans(child.begin.instance)
 
 
 def main() -> None:

@@ -47,7 +47,8 @@ class Exchange:
     def __init__(self, request: messages.Request, body: bytes, bounds: Bounds) -> None:
         self.request = request
         self.body = body
-        self.deadline = time.monotonic() + request.timeout
+        self.submitted = time.monotonic()
+        self.deadline = self.submitted + request.timeout
         self.sends = 0
         self.answering = False
         self._messages: deque[Message] = deque()

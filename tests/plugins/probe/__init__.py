@@ -148,7 +148,10 @@ class Probe(QgsService):
                 time.sleep(0.3)
                 os.abort()
             return
-        told = _ACTIONS[parameters["REQUEST"].lower()](parameters.get("VALUE", ""))
+        if parameters["REQUEST"].lower() == "headers":
+            told: dict[str, object] = {"headers": request.headers()}
+        else:
+            told = _ACTIONS[parameters["REQUEST"].lower()](parameters.get("VALUE", ""))
         response.setStatusCode(200)
         response.setHeader("Content-Type", "application/json")
         response.setHeader("X-Probe", request.header("X-Probe") or "")
