@@ -49,6 +49,10 @@ soak: .venv/.ready ## steady load with faults for SOAK_SECONDS (1800): nothing m
 	@scripts/setup-test
 	@SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(BIN)/pytest tests/soak
 
+network: .venv/.ready ## a proxy and three hosts with bad cables, ten minutes; as root
+	@scripts/setup-test
+	@NETWORK_SECONDS=$${NETWORK_SECONDS:-60} $(BIN)/pytest tests/network
+
 bench: .venv/.ready ## side by side with FastCGI and py-qgis-server, about a quarter of an hour
 	@scripts/setup-bench
 	@$(BIN)/python -m bench --json .bench/last.json --chart .bench/last.svg

@@ -49,6 +49,9 @@ class Instance:
     gate: Listener | None = None
     # By which http children know requests that workers of ours have sent.
     token: str = field(default_factory=lambda: secrets.token_hex(16))
+    # Tells this master's workers from those of another one on a machine of the same name: in containers
+    # process ids are the same each time.
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
     # Of the cluster, the one in use first; none where nothing is encrypted.
     keys: list[ClusterKey] = field(default_factory=list)
     # Called once, when the instance can answer.
@@ -108,7 +111,7 @@ class Instance:
 
     def worker_name(self, slot: int, pid: int | None) -> str:
         """The name by which a worker of ours joins a dispatcher."""
-        return f"{self.settings.zmq.identity}:{self.machine}:{slot}:{pid}"
+        return f"{self.settings.zmq.identity}:{self.machine}:{slot}:{pid}.{self.run}"
 
     def open(self) -> None:
         """Bind everything and make the folders. Raises `StartError`; `close` undoes it."""
@@ -176,7 +179,8 @@ class Instance:
         return Begin(
             role=role, slot=slot, row=0, generation=0, instance=self.name, machine=self.machine,
             settings=encoded_for(role, settings),
-            front=self.front.address if self.front else "", back=self.back_of(role, slot), token=self.token,
+            front=self.front.address if self.front else "", back=self.back_of(role, slot),
+            token=self.token, run=self.run,
             keys=[key.secret for key in (self._control_keys() if role == "admin" else self.keys)],
             control=self.control if role == "admin" else "",
             gate=self.gate.address if self.gate and role in ("template", "worker") else "",

@@ -23,7 +23,7 @@ from qgsd.control.operations import Refused
 from qgsd.control.server import ControlServer
 from qgsd.errors import StartError
 from qgsd.log import MasterLog
-from qgsd.master import control_access, management
+from qgsd.master import control_access, management, membership
 from qgsd.master.fleet_operations import FleetOperations
 from qgsd.master.instance import Instance, InstanceRole, check_settings
 from qgsd.master.membership import Membership
@@ -139,6 +139,7 @@ class _Master:
 
     async def run(self) -> None:
         setproctitle.setproctitle(f"qgsd: master [{self.instance.name}]")
+        await membership.look_up(self.instance)
         self.supervisor = Supervisor(self.instance)
         self.operations = FleetOperations(self.supervisor)
         self.membership = self._membership()

@@ -23,6 +23,7 @@ from qgsd.control.commands import COMMANDS, unknown_command
 from qgsd.control.operations import Refused
 from qgsd.control.protocol import ErrorCode
 from qgsd.master.fleet_operations import FleetOperations
+from qgsd.master.instance import Instance
 from qgsd.master.machine_link import MachineLink, ProxyLink
 from qgsd.master.resolver import resolve
 
@@ -31,7 +32,7 @@ logger = logging.getLogger("qgsd.master")
 # What the holder of the cluster key may have this machine do.
 _ALLOWED = ("ps", "scale", "restart", "reload", "kill", "stop")
 _TELL_EVERY = 0.5
-_RESOLVE_EVERY = 5.0
+_RESOLVE_EVERY = 3.0
 _RESOLVE_TIMEOUT = 5.0
 _REMEMBERED_ORDERS = 100
 _GOODBYE_MS = 1000
@@ -84,25 +85,13 @@ class Membership:
 
     async def follow_names(self) -> None:
         """As long as the instance runs: the addresses of the proxies may change at any time."""
-        host = self._instance.settings.worker.host
-        if _is_address(host):
-            return
         while self._operations.supervisor.stopping == "no":
-            await self.look_up()
             await asyncio.sleep(_RESOLVE_EVERY)
-
-    async def look_up(self) -> None:
-        """What the name of the proxy says now; when it says nothing all stays as it is."""
-        settings = self._instance.settings.worker
-        found = await resolve(settings.host, settings.port, _RESOLVE_TIMEOUT)
-        proxies = self._instance.proxies
-        new, gone = proxies.resolved(found, time.monotonic())
-        if new or gone:
-            self._link.follow(proxies.addresses)
-            told = ", ".join(proxies.addresses)
-            self._operations.supervisor.events.add(
-                "proxies.changed", f"{settings.host} stands for {told} now", {"proxies": len(found)}
-            )
+            if await look_up(self._instance):
+                addresses = self._instance.proxies.addresses
+                self._link.follow(addresses)
+                told = f"{self._instance.settings.worker.host} stands for {', '.join(addresses)} now"
+                self._operations.supervisor.events.add("proxies.changed", told, {"proxies": len(addresses)})
 
     def _deal_out(self, now: float) -> None:
         """Each worker to the proxy it belongs to."""
@@ -170,6 +159,19 @@ class Membership:
             raise Refused(ErrorCode.BAD_ARGUMENTS, f"{order.command}: {nonsense}") from None
         logger.info("the proxy orders: %s %s", order.command, order.args.decode(errors="replace"))
         return await command.run(self._operations, args, _tell_nobody)
+
+
+async def look_up(instance: Instance) -> bool:
+    """Ask what the name of the proxy says now. Whether that is something else than before.
+
+    When it says nothing all stays as it is: then ZeroMQ goes on asking for the name.
+    """
+    settings = instance.settings.worker
+    if instance.role != "worker" or _is_address(settings.host):
+        return False
+    found = await resolve(settings.host, settings.port, _RESOLVE_TIMEOUT)
+    new, gone = instance.proxies.resolved(found, time.monotonic())
+    return bool(new or gone)
 
 
 def _is_address(host: str) -> bool:

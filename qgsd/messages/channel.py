@@ -51,6 +51,7 @@ class Begin(Struct, frozen=True, tag="begin"):
     control: str = ""
     metrics: str = ""
     answers: str = ""
+    run: str = ""
     gate: str = ""
     ports: list[int] = []
 

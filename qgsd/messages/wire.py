@@ -337,11 +337,16 @@ class Chunk(Struct, frozen=True, array_like=True, tag="chunk"):
 
 
 class End(Struct, frozen=True, array_like=True, tag="end"):
-    """The last piece of the body; `complete` is false when QGIS failed in mid-answer."""
+    """The last piece of the body; `complete` is false when QGIS failed in mid-answer.
+
+    So many `pieces` (`Chunk`) came before it: what was under way when the connection to another machine broke
+    is lost, and the next piece may come over a new one. -1: a worker of before does not tell.
+    """
 
     id: str
     timing: Timing
     complete: bool
+    pieces: int = -1
 
 
 AnswerPart = Answer | Chunk | End | Failure

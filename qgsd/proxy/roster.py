@@ -11,7 +11,7 @@ from dataclasses import dataclass
 def machine_of(worker: bytes) -> bytes:
     """Where a worker runs, by its name (`worker.serve.Worker`); empty for the machine of the queue.
 
-    >>> machine_of(b"OWS-SERVER:far:0:4711:1"), machine_of(b"OWS-SERVER::0:4711:1")
+    >>> machine_of(b"OWS-SERVER:far:0:4711.5e:1"), machine_of(b"OWS-SERVER::0:4711:1")
     (b'far', b'')
     """
     parts = worker.rsplit(b":", 4)

@@ -47,7 +47,7 @@ class Worker:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         begin = child.begin
         self.label = f"{begin.machine}/{begin.slot}" if begin.machine else str(begin.slot)
-        self.name = f"{child.settings.zmq.identity}:{begin.machine}:{begin.slot}:{os.getpid()}"
+        self.name = f"{child.settings.zmq.identity}:{begin.machine}:{begin.slot}:{os.getpid()}.{begin.run}"
         interface = qgis.server.serverInterface()
         assert interface is not None
         self.watch = ChangeWatch(self._interval())
@@ -447,6 +447,7 @@ class _Answer:
         self.made_of = made_of
         self.started = time.monotonic()
         self.opened = False
+        self.pieces = 0
 
     def _timing(self) -> messages.Timing:
         return messages.Timing(self.queued, self.load, time.monotonic() - self.started)
@@ -463,13 +464,14 @@ class _Answer:
             )
             connection.send(answer, data)
         elif last:
-            connection.send(messages.End(self.id, self._timing(), True), data)
+            connection.send(messages.End(self.id, self._timing(), True, self.pieces), data)
         else:
+            self.pieces += 1
             connection.send(messages.Chunk(self.id), data)
             self.worker.heed()
 
     def end(self, *, complete: bool) -> None:
-        self.worker.connection.send(messages.End(self.id, self._timing(), complete))
+        self.worker.connection.send(messages.End(self.id, self._timing(), complete, self.pieces))
 
 
 def work(child: Child, qgis: QgisServer) -> None:

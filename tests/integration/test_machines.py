@@ -9,9 +9,12 @@ import socket
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import qgsd
+from qgsd import messages
 from tests.integration.instance import GET_MAP, Crowd, Instance, ows_path
 from tests.waiting import wait_for
 
@@ -30,9 +33,9 @@ def proxy(launch: Launch, port: str, *more: str) -> Instance:
     return launch("--proxy", "--set", f"zmq.bindaddr=tcp://127.0.0.1:{port}", *more)
 
 
-def worker(launch: Launch, port: str, projects: Path, *more: str) -> Instance:
+def worker(launch: Launch, port: str, projects: Path, *more: str, **options: Any) -> Instance:
     arguments = ("--host", "127.0.0.1", "--port", port, "--rootdir", str(projects), *more)
-    return launch(*arguments, command="worker")
+    return launch(*arguments, command="worker", **options)
 
 
 def test_a_proxy_without_workers_says_503(launch: Launch, port: str) -> None:
@@ -106,6 +109,42 @@ def test_the_proxy_sees_machines_and_commands_them(launch: Launch, port: str, pr
     refused = front.ctl("drain", "far", check=False)
     assert (refused.returncode, "no machine 'far': near" in refused.stderr) == (1, True)
     assert front.ctl("drain", "near").returncode == 0
+
+
+def other_version(folder: Path, version: str, protocol: int) -> dict[str, str]:
+    """The environment for a qgsd of another version, made of a copy of this one."""
+    package = Path(qgsd.__file__).parent
+    shutil.copytree(package, folder / "qgsd", ignore=shutil.ignore_patterns("__pycache__", "static"))
+    for path, old, new in (
+        ("__init__.py", f'__version__ = "{qgsd.__version__}"', f'__version__ = "{version}"'),
+        ("messages/wire.py", f"PROTOCOL = {messages.PROTOCOL}\n", f"PROTOCOL = {protocol}\n"),
+    ):
+        text = (folder / "qgsd" / path).read_text()
+        assert old in text
+        (folder / "qgsd" / path).write_text(text.replace(old, new))
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_another_version_serves_and_another_protocol_is_told_on_both_sides(
+    launch: Launch, port: str, projects: Path, tmp_path: Path
+) -> None:
+    front = proxy(launch, port)
+    near = other_version(tmp_path / "near", "0.0.7", messages.PROTOCOL)
+    far = other_version(tmp_path / "far", "9.9.9", messages.PROTOCOL + 1)
+    older = worker(launch, port, projects, "-w", "1", "--set", "worker.name=older", wait=False, env=near)
+    newer = worker(launch, port, projects, "-w", "1", "--set", "worker.name=newer", env=far)
+    older.wait_serving()
+    wait_for("the older one serves", lambda: front.get("/readyz").status == 200)
+    (machine,) = front.ctl_json("status")["machines"]
+    assert (machine["machine"], machine["version"]) == ("older", "0.0.7")
+    assert front.get(TILE).status == 200
+    wait_for("the proxy tells", lambda: front.events("machine.failed"))
+    (told,) = front.events("machine.failed")
+    assert "newer was refused: it speaks protocol" in told["reason"]
+    assert "qgsd 9.9.9" in told["reason"]
+    (told,) = newer.events("proxy.failed")
+    assert f"the proxy {messages.PROTOCOL} (qgsd {qgsd.__version__})" in told["reason"]
+    assert not newer.events("worker.crashed"), "its workers wait for a proxy that suits them"
 
 
 def test_workers_wait_for_a_proxy_that_comes_later(launch: Launch, port: str, projects: Path) -> None:

@@ -18,7 +18,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -29,7 +28,7 @@ _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 _CUT: dict[str, float] = {"loss": 1.0}
 _WHOLE: dict[str, float] = {}
-PROXY = "10.213.0.1"
+PROXY, SECOND_PROXY = "10.213.0.1", "10.213.0.2"
 
 
 def not_permitted() -> str:
@@ -89,7 +88,8 @@ class Network:
         line = [sys.executable, "-m", "tests.network.switch"]
         self.switch = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.mend("proxy")
-        _run("ip", "addr", "add", f"{PROXY}/24", "dev", "proxy")
+        for address in (PROXY, SECOND_PROXY):
+            _run("ip", "addr", "add", f"{address}/24", "dev", "proxy")
         _run("ip", "link", "set", "proxy", "up")
 
     def cable(self, name: str, to: dict[str, float], from_: dict[str, float], *, plug: bool = False) -> None:
@@ -169,8 +169,3 @@ class Host(Instance):
             self.process.wait()
             return False
         return self.process.returncode == 0
-
-
-def rows(instance: Instance, name: str) -> list[dict[str, Any]]:
-    """What `status` says of the machine of that name."""
-    return [row for row in instance.ctl_json("status")["machines"] if row["machine"] == name]

@@ -106,7 +106,7 @@ class AnswerWriter:
 
     async def _following(self, part: messages.Answer) -> AsyncIterator[bytes]:
         """The pieces behind the first. Raises `Incomplete`."""
-        last = part.last
+        last, pieces = part.last, 0
         while not last:
             message, data = await self.exchange.next_part()
             if isinstance(message, messages.Failure):
@@ -114,8 +114,9 @@ class AnswerWriter:
             if isinstance(message, messages.End):
                 last = True
                 self.handler.details.update(timing=message.timing)
-                if not message.complete:
+                if not message.complete or message.pieces not in (pieces, -1):
                     raise Incomplete("incomplete")
+            pieces += 1
             yield data
             self.handler.context.upstream.taken(self.exchange)
 
