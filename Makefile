@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak bench bench-quick format clean
+.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak network bench bench-quick format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
