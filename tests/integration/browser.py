@@ -11,20 +11,23 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.waiting import wait_for
 
 CHROMIUM = shutil.which("chromium")
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-DESK = {"viewport": {"width": 1080, "height": 675}}
+# Small, for fewer tiles to draw; `WIDE` where pictures are taken.
+DESK = {"viewport": {"width": 800, "height": 540}}
+WIDE = {"viewport": {"width": 1080, "height": 675}}
 # The background services of a browser must not ask other hosts while a test watches.
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 _PATIENCE = 30_000.0
+expect.set_options(timeout=_PATIENCE)
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
@@ -47,17 +50,17 @@ class Visitor:
         self.asked: list[str] = []
         self.said: list[str] = []
 
-    def open(self, address: str, *, phone: bool = False, dark: bool = False, ready: str = "body") -> Page:
+    def open(self, address: str, *, phone: bool = False, wide: bool = False, ready: str = "body") -> Page:
         """The page at the address, once `ready` is there: a CSS selector."""
-        page = self.new(phone=phone, dark=dark)
+        page = self.new(phone=phone, wide=wide)
         page.goto(address)
         page.wait_for_selector(ready, state="attached")
         return page
 
-    def new(self, *, phone: bool = False, dark: bool = False) -> Page:
+    def new(self, *, phone: bool = False, wide: bool = False) -> Page:
         """An empty page."""
-        kind = PHONE if phone else DESK
-        context = self._browser.new_context(**kind, color_scheme="dark" if dark else "light")  # type: ignore[arg-type]
+        kind = PHONE if phone else WIDE if wide else DESK
+        context = self._browser.new_context(**kind, color_scheme="light")  # type: ignore[arg-type]
         context.set_default_timeout(_PATIENCE)
         context.on("request", self._hear)
         context.on("console", self._note)

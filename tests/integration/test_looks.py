@@ -108,14 +108,14 @@ def judge(page: Page, name: str, *, whole: bool = False) -> None:
 
 @needs_chromium
 def test_the_landing_page(busy: Instance, visitor: Visitor) -> None:
-    page = visitor.open(at(busy, "/"), ready=".preview.drawn")
+    page = visitor.open(at(busy, "/"), wide=True, ready=".preview.drawn")
     until(page, "document.querySelectorAll('.preview.drawn').length === 6")
     judge(page, "landing")
 
 
 @needs_chromium
 def test_the_map_page(busy: Instance, visitor: Visitor) -> None:
-    page = visitor.open(at(busy, "/map/?MAP=europe"), ready="[data-drawn]")
+    page = visitor.open(at(busy, "/map/?MAP=europe"), wide=True, ready="[data-drawn]")
     page.get_by_text("Legend", exact=True).click()
     until(page, "document.querySelector('#legend img')?.naturalWidth > 20")
     page.locator("#map").click(position={"x": 380, "y": 440})
@@ -128,7 +128,7 @@ def test_the_map_page(busy: Instance, visitor: Visitor) -> None:
 def test_the_dashboard(busy: Instance, visitor: Visitor) -> None:
     address = f"http://127.0.0.1:{management_port(busy)}/status"
     with Crowd(busy, 1, ows_path(**GET_MAP)):
-        page = visitor.open(address, ready="#ps tbody tr:nth-child(7)")
+        page = visitor.open(address, wide=True, ready="#ps tbody tr:nth-child(7)")
         page.get_by_label("Token").fill(TOKEN)
         until(page, "charts.data.latency[1].filter(value => value).length >= 2")
     judge(page, "dashboard", whole=True)
