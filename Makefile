@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak network bench bench-quick format clean
+.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak network bench bench-quick docs format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,10 @@ bench-quick: .venv/.ready ## the same in three minutes: one short round
 test-rival: .venv/.ready ## the same requests to py-qgis-server and to qgsd: the same answers?
 	@scripts/setup-test
 	@QGSD_RIVAL=$$(scripts/setup-rival) $(BIN)/pytest -s tests/rival
+
+docs: .venv/.ready ## the documentation as a site, in build/site
+	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "build/site/index.html"
 
 format: .venv/.ready ## put all code into the common form
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qgsd.admin import reference as metrics
 from qgsd.config import migration_table, render
-from reference import man
+from reference import man, pages
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -36,6 +36,9 @@ def expected() -> dict[Path, str]:
         DOCS / "options.md": _OPTIONS + render.markdown().rstrip("\n") + "\n",
         DOCS / "migrating.md": migrating,
         DOCS / "metrics.md": metrics.markdown(),
+        DOCS / "commands.md": pages.commands_page(),
+        DOCS / "http.md": pages.http_page(),
+        DOCS / "events.md": pages.events_page(),
         **{DOCS / "man" / name: text for name, text in man.pages().items()},
     }
 
