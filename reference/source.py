@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-_TELLS_EVENT = ("add", "happened", "_tell", "Note")
+_TELLS_EVENT = ("add", "happened", "_tell", "Note", "News")
 _EVENT = re.compile(r"(\{\}|[a-z]+)\.([a-z-]+|\{\})|scaled|restart(ing|ed)")
 _CODE = re.compile("[a-z]+(_[a-z]+)*")
 

@@ -39,6 +39,13 @@ EVENTS: dict[str, str] = {
     "project.held": "a project is closed everywhere, its requests wait",
     "project.released": "a project that was held is served again",
     "answers.purged": "kept answers are not given any more",
+    "machine.joined": "the workers of another machine have come to this proxy",
+    "machine.draining": "another machine finishes its requests and goes",
+    "machine.left": "another machine has finished and gone",
+    "machine.lost": "another machine has gone without a word",
+    "machine.failed": "another machine refused what it was asked",
+    "proxy.joined": "these workers have reached their proxy",
+    "proxy.failed": "these workers do not reach their proxy, or were turned away",
     "plugin.broken": "a plugin does not load; the others work",
     "store.broken": "a kind of place for projects cannot be used",
 }
