@@ -46,6 +46,8 @@ EVENTS: dict[str, str] = {
     "machine.failed": "another machine refused what it was asked",
     "proxy.joined": "these workers have reached their proxy",
     "proxy.failed": "these workers do not reach their proxy, or were turned away",
+    "proxies.changed": "the name of the proxy stands for other addresses now",
+    "network.refused": "QGIS was not let ask another host, which is not among those of `[network]`",
     "plugin.broken": "a plugin does not load; the others work",
     "store.broken": "a kind of place for projects cannot be used",
 }
