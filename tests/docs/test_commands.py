@@ -33,7 +33,7 @@ def _nav(entry: object) -> Iterator[str]:
 
 
 PAGES = list(_nav(yaml.load((ROOT / "mkdocs.yml").read_text(), _Loader)["nav"]))
-# Run by tests of their own on what they need (a worker that has crashed, several machines), or not yet run here.
+# Run by tests of their own (a worker that has crashed), or not run yet: many machines, traces.
 ELSEWHERE = ("debugging.md", "many-machines.md", "traces.md")
 BLOCKS = [block for page in PAGES if page not in ELSEWHERE for block in blocks(DOCS / page)]
 
