@@ -16,6 +16,9 @@ def set_heartbeats(socket: zmq.Socket[bytes], *, near: bool) -> None:
     socket.setsockopt(zmq.HEARTBEAT_IVL, 2000 if near else 1000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5000 if near else 2500)
     if not near:
+        # One that no longer hears us says so in vain and goes silent only then; what it has not acknowledged
+        # tells earlier.
+        socket.setsockopt(zmq.TCP_MAXRT, 2500)
         # A connection that is cut off while it is made is given up and tried anew: by default after two
         # minutes (connecting) and half a minute (shaking hands).
         socket.setsockopt(zmq.CONNECT_TIMEOUT, 2000)
