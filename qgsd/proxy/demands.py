@@ -32,6 +32,8 @@ _WIDTHS = {"WIDTH", "SRCWIDTH", "SYMBOLWIDTH"}
 _HEIGHTS = {"HEIGHT", "SRCHEIGHT", "SYMBOLHEIGHT"}
 _STYLES = ("SLD_BODY", "HIGHLIGHT_SYMBOL")
 _FILTERS = ("FILTER", *_STYLES)
+_SIZES = {*_WIDTHS, *_HEIGHTS, "DPI"}
+_NUMBER = re.compile(r"\s*[+]?[0-9]{1,400}(\.[0-9]*)?\s*", re.ASCII)
 # Strict, so that no two parsers can find different hosts in it.
 _URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?")
 _SCHEME = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:/|file:|qrc:|data:|javascript:|//|\\\\)", re.IGNORECASE)
@@ -75,7 +77,7 @@ def _check_size(pairs: Iterable[tuple[str, str]], limits: RequestsSettings) -> N
     for name, value in pairs:
         name = name.upper()
         # As QGIS reads numbers; what is none is for QGIS to refuse.
-        if not re.fullmatch(r"\s*[+]?[0-9]{1,400}(\.[0-9]*)?\s*", value, re.ASCII):
+        if name not in _SIZES or not _NUMBER.fullmatch(value):
             continue
         number = int(float(value)) if len(value) < 100 else 10**99
         if name in _WIDTHS:

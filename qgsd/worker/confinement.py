@@ -22,7 +22,7 @@ _SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/var/cache/fontconfig",
     "/var/lib/ghostscript", "/run/systemd/resolve", "/run/resolvconf", "/run/postgresql",
 )  # fmt: skip
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/shm")  # nosec B108
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 # Variables that name files or folders which QGIS, GDAL, PROJ or libpq read.
 _NAMING = (
     "QGIS_PREFIX_PATH", "QGIS3_HOME", "QGIS_PLUGINPATH", "QGIS3_PLUGINPATH", "QGIS_AUTH_PASSWORD_FILE",
