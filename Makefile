@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak network bench bench-quick docs format clean
+.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak network bench bench-quick docs format clean test-package test-image lock audit release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,21 @@ test-rival: .venv/.ready ## the same requests to py-qgis-server and to qgsd: the
 docs: .venv/.ready ## the documentation as a site, in build/site
 	@$(BIN)/python -c 'import mkdocs' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet && echo "build/site/index.html"
+
+test-package: ## sdist, wheel and Debian package, built, installed and started on a fresh Debian 13; as root
+	@scripts/test-package
+
+test-image: ## the container's image, built and tried without Docker; as root
+	@scripts/test-image
+
+lock: ## pin what is installed; `scripts/lock --upgrade` for the newest of everything
+	@scripts/lock
+
+audit: ## are there known vulnerabilities in what is pinned?
+	@scripts/audit
+
+release: ## sdist, wheel, bill of materials and sums in dist/
+	@scripts/release
 
 format: .venv/.ready ## put all code into the common form
 	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format -q .

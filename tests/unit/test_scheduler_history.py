@@ -469,6 +469,9 @@ class History(RuleBasedStateMachine):
         if id is None or model.works[id].started or model.closed:
             return
         work = model.works[id]
+        if work.attempts == MAX_UNLUCKY_ATTEMPTS:
+            # Each time a deadline has passed, so no request sees it as often as it may lose workers.
+            return
         if late and work.riders:
             model.now = max(model.now, max(one.deadline for one in work.riders.values()) - 0.2)
         model.next_one(worker)
