@@ -33,6 +33,9 @@ class Admission:
     def refusal(self, arrival: Arrival, now: float) -> Fail | None:
         """Why a request is not even queued."""
         peer, id = arrival.peer, arrival.id
+        if arrival.timeout <= 0:
+            # Sent again by a dispatcher that went; nobody may share what ends before it begins.
+            return Fail(peer, id, 504, "queue_timeout", "no worker was free in time", key=arrival.key)
         if self._quarantine.blocks(arrival.fingerprint, now):
             message = f"this request crashed QGIS before and is not run for a while ({arrival.fingerprint})"
             return Fail(peer, id, 500, "quarantined", message)
