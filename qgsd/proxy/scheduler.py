@@ -154,7 +154,7 @@ class Scheduler:
         if self._hopeless(now):
             return [no_worker(arrival)]
         if refusal := self._admission.refusal(arrival, now):
-            return [refusal]
+            return [refusal, *self._expire(now)]
         decisions: list[Decision] = [*self._admission.make_room(arrival, now)]
         deadline = now + arrival.timeout
         rider = Rider(arrival, now, deadline, min(deadline, now + self.limits.queue_timeout))
