@@ -16,6 +16,7 @@ DATING = {
     "admin/exposition.py",
     "proxy/http/handlers.py",
     "proxy/http/hot.py",
+    "proxy/http/responder.py",
     "proxy/http/guard.py",
     "proxy/http/spans.py",
     # How old a file is, by its own date.

@@ -17,7 +17,7 @@ from qgsd.proxy.decisions import (
     Pause,
     Quarantined,
 )
-from qgsd.proxy.http.flight import flight
+from qgsd.proxy.http.flight import flight, told_by
 from qgsd.proxy.scheduler import Scheduler
 
 LIMITS = Limits(max_queue=10, queue_timeout=10.0, worker_grace=5.0)
@@ -174,7 +174,7 @@ def test_clients_that_are_all_slow_are_served_slowly() -> None:
 
 def test_what_tells_requests_apart() -> None:
     def identity(*headers: tuple[str, str], project: str = "p", url: str = "http://h/?A=1") -> str:
-        return flight(project, url, list(headers))
+        return flight(project, url, told_by(list(headers)))
 
     plain = identity(("Host", "h"))
     assert plain == identity(("Host", "h"), ("traceparent", "00-1"), ("X-Request-Id", "7"))

@@ -6,12 +6,15 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, parse_request_start_line
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, HTTPInputError, parse_request_start_line
 
 from qgsd.config.forms import network, origin
+from qgsd.proxy.http.connection import OneRequest
 from qgsd.proxy.http.heads import flaw_of
+from qgsd.proxy.http.request import ClientRequest
 from qgsd.proxy.http.trust import Proxies, client_of
 
 _WORDS = st.sampled_from(
@@ -55,11 +58,30 @@ def test_of_what_passes_tornado_sees_the_same(head: bytes) -> None:
     first, _, rest = head.decode("latin-1").lstrip("\r\n").partition("\r\n")
     try:
         start_line, headers = parse_request_start_line(first), HTTPHeaders.parse(rest)
-        HTTPServerRequest(start_line=start_line, headers=headers)
+        ClientRequest(HTTP1Connection.__new__(HTTP1Connection), start_line, headers)
     except HTTPInputError:
         return
     assert len(headers.get_list("Host")) == 1
     assert len(headers.get_list("Content-Length")) + len(headers.get_list("Transfer-Encoding")) <= 1
+
+
+@given(_HEADS)
+@example(b"GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: \t2 \r\n\r\n")
+@example(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+def test_headers_that_are_taken_apart_once_are_those_that_tornado_reads(head: bytes) -> None:
+    if flaw_of(head, 1000, 10_000) is not None:
+        return
+    ours, tornados = OneRequest.__new__(OneRequest), HTTP1Connection.__new__(HTTP1Connection)
+    try:
+        first, headers = tornados._parse_headers(head)
+    except HTTPInputError:
+        with pytest.raises(HTTPInputError):
+            ours._parse_headers(head)
+        return
+    again = ours._parse_headers(head)
+    assert (again[0], list(again[1].get_all())) == (first, list(headers.get_all()))
+    shared = ours._parse_headers(head)[1] is again[1]
+    assert shared == (not first.endswith("HTTP/1.0")), "those of HTTP/1.0 may be changed"
 
 
 def test_an_ordinary_request_passes() -> None:

@@ -6,9 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import cast
-
-from tornado.web import RequestHandler
 
 from qgsd.config.options.logging import LoggingSettings
 from qgsd.log_file import LogFile, write_all
@@ -25,9 +22,8 @@ _STDOUT = 1
 _PAUSE = 60.0
 
 
-def visit_of(finished: RequestHandler) -> Visit:
+def visit_of(handler: ServiceHandler) -> Visit:
     """What is to be logged of a finished request."""
-    handler = cast(ServiceHandler, finished)
     request, details = handler.request, handler.details
     timing: Timing = details.get("timing") or Timing()
     return Visit(
@@ -40,7 +36,6 @@ def visit_of(finished: RequestHandler) -> Visit:
         referer=request.headers.get("Referer", ""),
         agent=request.headers.get("User-Agent", ""),
         id=handler.request_id,
-        # Not tornado's request_time(), which goes by the clock of the day.
         seconds=time.monotonic() - handler.started,
         queue=timing.queue,
         load=timing.load,
@@ -82,7 +77,7 @@ class AccessLog:
         """Other settings, as far as they can change while it is open."""
         self.form = FORMS[settings.access_format]
 
-    def __call__(self, handler: RequestHandler) -> None:
+    def __call__(self, handler: ServiceHandler) -> None:
         if self.is_on:
             self._waiting.append(self.form.line(visit_of(handler), time.time()))
             self.flush()
@@ -138,9 +133,9 @@ class SlowLog:
     def __init__(self, settings: LoggingSettings) -> None:
         self.threshold = settings.slow
 
-    def __call__(self, handler: RequestHandler) -> None:
+    def __call__(self, handler: ServiceHandler) -> None:
         threshold = self.threshold
-        if not threshold or time.monotonic() - cast(ServiceHandler, handler).started < threshold:
+        if not threshold or time.monotonic() - handler.started < threshold:
             return
         visit = visit_of(handler)
         asked = f"{visit.method} {visit.uri}".encode("unicode_escape").decode("ascii")

@@ -163,7 +163,7 @@ class AnswerWriter:
         self.shelf.take_added()
         await handler.finish()
         if ends_with_connection:
-            self.request.connection.stream.close()  # type: ignore[union-attr]
+            self.request.connection.stream.close()
 
     def _ends_with_connection(self, headers: HTTPHeaders) -> bool:
         return self.request.version == "HTTP/1.0" and not self.is_head and "Content-Length" not in headers

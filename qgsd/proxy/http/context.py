@@ -22,6 +22,7 @@ from qgsd.scoreboard import Row
 
 if TYPE_CHECKING:
     from qgsd.proxy.http.access_log import AccessLog, SlowLog
+    from qgsd.proxy.http.handlers import ServiceHandler
     from qgsd.proxy.http.hot import HotAnswers
     from qgsd.proxy.http.spans import Spans
 
@@ -32,7 +33,7 @@ class HttpContext:
 
     `token` is the secret by which nested requests are known. `absent`: paths at which no plugin has
     anything, and until when that is believed (monotonic seconds). `default_map`: the project of requests
-    that name none. `body_bytes`: of all requests in hand.
+    that name none. `body_bytes`: of all requests in hand. `on_finished` is called with each that is answered.
     """
 
     settings: Settings
@@ -52,6 +53,7 @@ class HttpContext:
     keeping: keeping.Rules = field(init=False)
     hot: HotAnswers | None = None
     spans: Spans | None = None
+    on_finished: list[Callable[[ServiceHandler], None]] = field(default_factory=list)
     count_hit: Callable[[tuple[str, str, str], int, float], None] | None = None
 
     def __post_init__(self) -> None:

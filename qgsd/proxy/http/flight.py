@@ -17,19 +17,24 @@ _OF_ONE_REQUEST = {
 }  # fmt: skip
 
 
-def flight(project: str, url: str, headers: Headers) -> str:
-    """The same for GET requests that QGIS and its plugins cannot tell apart.
-
-    All `headers` that are passed on count, since a plugin may read any of them, but for those that number
-    or trace requests.
-
-    >>> a = flight("town", "http://h/ows/?A=1", [("Cookie", "x"), ("X-Request-Id", "1")])
-    >>> a == flight("town", "http://h/ows/?A=1", [("cookie", "x"), ("X-Request-Id", "2")])
-    True
-    >>> a == flight("town", "http://h/ows/?A=1", [("Cookie", "y"), ("X-Request-Id", "1")])
-    False
-    """
+def told_by(headers: Headers) -> bytes:
+    """What headers say that QGIS and its plugins can tell requests apart by, for `flight`."""
     told = [(name.lower(), value) for name, value in headers if name.lower() not in _OF_ONE_REQUEST]
     # Encoded with lengths, so that nothing that a client writes can pass for something else.
+    return msgspec.msgpack.encode(told)
+
+
+def flight(project: str, url: str, told: bytes) -> str:
+    """The same for GET requests that QGIS and its plugins cannot tell apart.
+
+    All headers that are passed on count, since a plugin may read any of them, but for those that number
+    or trace requests; `told` is from `told_by`.
+
+    >>> def of(*headers): return flight("town", "http://h/ows/?A=1", told_by(list(headers)))
+    >>> of(("Cookie", "x"), ("X-Request-Id", "1")) == of(("cookie", "x"), ("X-Request-Id", "2"))
+    True
+    >>> of(("Cookie", "x"), ("X-Request-Id", "1")) == of(("Cookie", "y"), ("X-Request-Id", "1"))
+    False
+    """
     packed = msgspec.msgpack.encode((project, url, told))
     return hashlib.blake2b(packed, digest_size=16).hexdigest()

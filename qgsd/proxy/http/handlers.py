@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -10,19 +11,17 @@ import re
 import socket
 import struct
 import time
-from http import HTTPStatus
 from itertools import count
 from typing import Any
 
 from tornado.httputil import HTTPHeaders
-from tornado.ioloop import IOLoop
-from tornado.web import RequestHandler, stream_request_body
 
 from qgsd.config import Settings
 from qgsd.messages import Timing
 from qgsd.proxy.http import errors
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
+from qgsd.proxy.http.responder import Responder
 from qgsd.proxy.http.trace import TraceContext, context_of
 
 logger = logging.getLogger("qgsd.http")
@@ -33,6 +32,7 @@ _EXPOSED = (
     "X-Request-Id, Server-Timing, ETag, Content-Length, Content-Range, Accept-Ranges, Content-Encoding, "
     "Content-Disposition, Content-Crs, Link, Location, Retry-After"
 )
+_NO_TIMING = "queue;dur=0.0, load;dur=0.0, render;dur=0.0"
 _serial = count()
 # Unlike a random number it costs nothing, and it cannot repeat on one machine.
 _ID_PREFIX = f"{time.time_ns():x}-{os.getpid():x}-"
@@ -50,8 +50,7 @@ def vary(headers: HTTPHeaders, name: str) -> None:
         headers["Vary"] = f"{told}, {name}" if told else name
 
 
-@stream_request_body
-class ServiceHandler(RequestHandler):
+class ServiceHandler(Responder):
     """A handler of the service port. The body is gathered in `body`, within limits of size and time."""
 
     methods: tuple[str, ...] = ("GET", "HEAD", "OPTIONS")
@@ -73,18 +72,17 @@ class ServiceHandler(RequestHandler):
         self.started = time.monotonic()
         self._pieces: list[bytes] = []
         self._received = 0
-        self._slow: object | None = None
+        self._slow: asyncio.TimerHandle | None = None
         self.details: dict[str, Any] = {}
         context.busy.add(self.request.connection)
         self._believe()
         self.request_id = self._choose_id()
         self.trace = context_of(self.request.headers)
-        # Tornado has set its defaults before it called this.
         self._name_request()
 
     def _name_request(self) -> None:
         self.set_header("X-Request-Id", self.request_id)
-        self.set_timing(Timing())
+        self.set_header("Server-Timing", _NO_TIMING)
 
     def _believe(self) -> None:
         """Take from a trusted proxy's headers who asks, and how."""
@@ -98,9 +96,6 @@ class ServiceHandler(RequestHandler):
     @property
     def settings_now(self) -> Settings:
         return self.context.settings
-
-    def set_default_headers(self) -> None:
-        self.set_header("Server", "qgsd")
 
     def _choose_id(self) -> str:
         given = self.request.headers.get("X-Request-Id", "")
@@ -116,10 +111,6 @@ class ServiceHandler(RequestHandler):
         told += ", shared;dur=0" if timing.shared else ""
         self.set_header("Server-Timing", told + (f", cache;desc={cache}" if cache else ""))
 
-    def compute_etag(self) -> None:
-        """None: what QGIS answers goes out as it is."""
-        return
-
     # The body, and the limits.
 
     def prepare(self) -> None:
@@ -131,8 +122,10 @@ class ServiceHandler(RequestHandler):
         except HttpError as error:
             self._refuse_early(error)
             return
-        patience = self.settings_now.server.client_timeout
-        self._slow = IOLoop.current().call_later(patience, self._too_slow)
+        headers = self.request.headers
+        if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
+            patience = self.settings_now.server.client_timeout
+            self._slow = asyncio.get_running_loop().call_later(patience, self._too_slow)
 
     def _check(self) -> None:
         request, limits = self.request, self.settings_now.server
@@ -176,7 +169,7 @@ class ServiceHandler(RequestHandler):
 
     def _stop_clock(self) -> None:
         if self._slow is not None:
-            IOLoop.current().remove_timeout(self._slow)
+            self._slow.cancel()
             self._slow = None
 
     # Errors.
@@ -199,7 +192,7 @@ class ServiceHandler(RequestHandler):
             return
         self._stop_clock()
         self.failure = error.code
-        self.set_status(error.status, HTTPStatus(error.status).phrase)
+        self.set_status(error.status)
         if self.ogc_errors:
             content_type, body = errors.as_ogc_report(error.code, error.message)
         else:
@@ -225,13 +218,11 @@ class ServiceHandler(RequestHandler):
                 stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.close()
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Tornado's own errors, and bugs: a clear word for the client, the traceback for the log only."""
-        # Tornado has taken all headers away.
+    def failed(self) -> None:
+        """A bug: a clear word for the client, the traceback for the log only."""
         self._name_request()
         self._cors()
-        phrase = HTTPStatus(status_code).phrase
-        self.refuse(HttpError(status_code, phrase.lower().replace(" ", "_"), phrase))
+        self.refuse(HttpError(500, "internal_server_error", "Internal Server Error"))
 
     # CORS, and the end.
 
@@ -255,7 +246,7 @@ class ServiceHandler(RequestHandler):
         if server.cross_origin and "*" not in server.cross_origins:
             vary(self._headers, "Origin")
 
-    def options(self, *_: str) -> None:
+    def options(self) -> None:
         """What may be done here, and the answer to a CORS preflight."""
         self.set_header("Allow", ", ".join(self.methods))
         if allowed := self._allowed_origin():
@@ -264,7 +255,6 @@ class ServiceHandler(RequestHandler):
             asked = self.request.headers.get("Access-Control-Request-Headers")
             self.set_header("Access-Control-Allow-Headers", asked or "Content-Type, Authorization")
             self.set_header("Access-Control-Max-Age", "86400")
-        self.clear_header("Content-Type")
         self.set_status(204)
 
     def _forget_body(self) -> None:
@@ -278,6 +268,8 @@ class ServiceHandler(RequestHandler):
         self._stop_clock()
         self._forget_body()
         self.context.busy.discard(self.request.connection)
+        for told in self.context.on_finished:
+            told(self)
         self.context.row.requests += 1
         if self.get_status() >= 500:
             self.context.row.errors += 1

@@ -9,6 +9,7 @@ chunks, codings other than `chunked`.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from qgsd.proxy.http.errors import HttpError
@@ -17,6 +18,7 @@ _STRAY = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # As many digits as a size can have: Python refuses to read endless numbers, and says so by an exception.
 _LENGTH = re.compile(rb"[0-9]{1,15}")
+_SHORT = 4096
 _FRAMING = (b"content-length", b"transfer-encoding", b"host")
 
 
@@ -43,7 +45,7 @@ def flaw_of(head: bytes, longest_uri: int, largest_headers: int) -> HttpError | 
     if len(parts) != 3:
         return _malformed("the first line is not METHOD ADDRESS HTTP/1.1")
     try:
-        framing = _framing(rest)
+        framing = _framing_again(rest) if len(rest) <= _SHORT else _framing(rest)
     except ValueError as flaw:
         return _malformed(str(flaw))
     return _framing_flaw(parts[2], framing)
@@ -61,6 +63,10 @@ def _framing(lines: bytes) -> dict[bytes, list[bytes]]:
         if (known := name.lower()) in found:
             found[known].append(value.strip(b" \t"))
     return found
+
+
+# Clients repeat all lines but the first.
+_framing_again = functools.lru_cache(maxsize=1000)(_framing)
 
 
 def _framing_flaw(version: bytes, framing: dict[bytes, list[bytes]]) -> HttpError | None:

@@ -8,14 +8,13 @@ work behind a proxy that serves qgsd below a path of its own.
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
+import functools
+import mimetypes
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from tornado.routing import URLSpec
-from tornado.web import StaticFileHandler
-from tornado.web import url as route
+from tornado.template import Loader
 
 from qgsd.keeping import fits
 from qgsd.location import Location, LocationError, no_project
@@ -25,10 +24,13 @@ from qgsd.proxy.http import errors, listing
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler, vary
+from qgsd.proxy.http.responder import Route
+from qgsd.proxy.http.whole import send_whole
 
 # So many projects are seen at a glance.
 _SEARCHABLE = 6
 _HERE = Path(__file__).parent
+_templates = Loader(str(_HERE / "templates"))
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
@@ -50,13 +52,10 @@ class PageHandler(LandingPartHandler):
     Errors are JSON as everywhere, but a page for those who ask for HTML by name: browsers.
     """
 
-    def get_template_path(self) -> str:
-        return str(_HERE / "templates")
-
     def show(self, template: str, **values: Any) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self._protect()
-        self.finish(self.render_string(template, **values))
+        self.finish(_templates.load(template).generate(**values))
 
     def _protect(self) -> None:
         vary(self._headers, "Accept")
@@ -74,7 +73,7 @@ class PageHandler(LandingPartHandler):
             return
         self._stop_clock()
         self.failure = error.code
-        self.set_status(error.status, HTTPStatus(error.status).phrase)
+        self.set_status(error.status)
         if self.settings_now.landing.enabled and "text/html" in self.request.headers.get("Accept", ""):
             home = "../" if self.request.path.endswith("/map/") else "./"
             self.show("problem.html", message=error.message, home=home, request_id=self.request_id)
@@ -99,15 +98,18 @@ class LandingHandler(PageHandler):
             about = listing.about(self.settings_now.metadata)
             self.finish({**about, "servers": servers, "paths": {}, "projects": listed})
         else:
-            self._show_list(entries)
+            try:
+                self._show_list(entries, ows.fields_of(self.request.query))
+            except ows.MalformedRequest as malformed:
+                self.refuse(HttpError(400, "malformed", str(malformed)))
 
-    def _show_list(self, entries: list[CatalogEntry]) -> None:
-        page = self.get_query_argument("page", "1")
+    def _show_list(self, entries: list[CatalogEntry], asked: dict[str, str]) -> None:
+        page = asked.get("PAGE", "1")
         number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
         metadata = self.settings_now.metadata
         self.show(
             "landing.html",
-            shown=listing.listing(entries, self.get_query_argument("q", "")[:200], number),
+            shown=listing.listing(entries, asked.get("Q", "").strip()[:200], number),
             about=metadata,
             notes=listing.notes(metadata),
             links=listing.service_links,
@@ -130,7 +132,7 @@ class MapHandler(PageHandler):
     async def get(self) -> None:
         self.take_body()
         if not self.request.path.endswith("/"):
-            self.redirect(f"map/?{self.request.query}", permanent=True)
+            self.redirect(f"map/?{self.request.query}")
             return
         try:
             wanted = ows.fields_of(self.request.query).get("MAP", "")
@@ -165,19 +167,36 @@ class MapHandler(PageHandler):
     head = get
 
 
-class AssetHandler(LandingPartHandler, StaticFileHandler):
+class AssetHandler(LandingPartHandler):
     """Scripts, styles and pictures of the pages."""
 
-    compute_etag = StaticFileHandler.compute_etag  # type: ignore[assignment]
-
-    def initialize(self, context: HttpContext, path: str) -> None:  # type: ignore[override]
-        ServiceHandler.initialize(self, context)
-        StaticFileHandler.initialize(self, path)
-
-    def set_extra_headers(self, path: str) -> None:
+    async def get(self) -> None:
+        self.take_body()
+        kind, body = _assets().get(unquote(self.request.path.removeprefix("/static/")), ("", b""))
+        if not kind:
+            self.refuse(HttpError(404, "not_found", f"there is nothing at {self.request.path}"))
+            return
+        self.set_header("Content-Type", kind)
         self.set_header("X-Content-Type-Options", "nosniff")
         # Ask each time whether it changed: after an upgrade no old script meets a new page.
         self.set_header("Cache-Control", "no-cache")
+        await send_whole(self, body, tagged=True)
+
+    head = get
+
+
+@functools.cache
+def _assets() -> dict[str, tuple[str, bytes]]:
+    """Type and content of each file by its path below `static/`. They are few and small."""
+    folder = _HERE / "static"
+    return {
+        path.relative_to(folder).as_posix(): (
+            mimetypes.guess_type(path)[0] or "application/octet-stream",
+            path.read_bytes(),
+        )
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def prefers_json(accept: str) -> bool:
@@ -201,7 +220,7 @@ def prefers_json(accept: str) -> bool:
     return max(known, key=weights.__getitem__, default="") == "application/json"
 
 
-def landing_routes(context: HttpContext, trust_unknown: bool | None = None) -> list[URLSpec]:
+def landing_routes(context: HttpContext, trust_unknown: bool | None = None) -> list[Route]:
     """The paths of this file.
 
     :param trust_unknown: show a map page also for projects that the catalog does not have. When
@@ -211,7 +230,7 @@ def landing_routes(context: HttpContext, trust_unknown: bool | None = None) -> l
         trust_unknown = context.settings.server.proxy
     shared: dict[str, Any] = {"context": context}
     return [
-        route(r"/", LandingHandler, shared),
-        route(r"/map/?", MapHandler, shared | {"trust_unknown": trust_unknown}),
-        route(r"/static/(.*)", AssetHandler, shared | {"path": str(_HERE / "static")}),
+        (r"/", LandingHandler, shared),
+        (r"/map/?", MapHandler, shared | {"trust_unknown": trust_unknown}),
+        (r"/static/.*", AssetHandler, shared),
     ]

@@ -19,11 +19,12 @@ from typing import Any, Protocol, cast
 
 from tornado import httputil
 from tornado.http1connection import HTTP1ServerConnection
-from tornado.httpserver import HTTPServer
+from tornado.httpserver import HTTPServer, _HTTPRequestContext
 from tornado.iostream import IOStream
 from tornado.netutil import ssl_wrap_socket
 
 from qgsd import descriptors
+from qgsd.proxy.http.connection import Connection
 from qgsd.proxy.http.farewell import close_gently
 from qgsd.proxy.http.stream import ClientStream, Direct, Guard, SecureClientStream
 
@@ -131,6 +132,8 @@ class ServicePort(HTTPServer):
 
     def _welcome(self, connection: socket.socket, address: Any) -> None:
         connection.setblocking(False)
+        if isinstance(address, tuple):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # As tornado has it, which knows no address of Unix sockets.
         client = address[0] if isinstance(address, tuple) else "0.0.0.0"
         if self._of_address[client] >= self._guard.most_of(client):
@@ -160,6 +163,12 @@ class ServicePort(HTTPServer):
         ours.guard, ours.direct, ours.client = self._guard, self._direct, client
         self._of_address[client] += 1
         self.handle_stream(stream, address)
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """As in tornado, but for the class."""
+        served = Connection(stream, self.conn_params, _HTTPRequestContext(stream, address, self.protocol))
+        self._connections.add(served)
+        served.start_serving(self)
 
     def start_request(
         self, server_conn: object, request_conn: httputil.HTTPConnection

@@ -7,7 +7,6 @@ import hashlib
 import time
 from typing import TYPE_CHECKING
 
-from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
 from qgsd import messages, nesting
@@ -18,15 +17,17 @@ from qgsd.proxy.http import apis, trace
 from qgsd.proxy.http.addresses import Address, headers_for_qgis, public_address
 from qgsd.proxy.http.answer import AnswerWriter
 from qgsd.proxy.http.errors import HttpError
-from qgsd.proxy.http.flight import flight
+from qgsd.proxy.http.flight import flight, told_by
 from qgsd.proxy.http.handlers import ServiceHandler, new_request_id, vary
 from qgsd.proxy.http.kept import Shelf
+from qgsd.proxy.http.repeated import RepeatedHeaders
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.store import Kept
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 from qgsd.proxy.http.whole import send_whole
 
 if TYPE_CHECKING:
+    from qgsd.proxy.http.context import HttpContext
     from qgsd.proxy.http.spans import RequestSpan
 
 # Paths at which there is nothing: for how many seconds that is remembered, and of how many.
@@ -42,13 +43,12 @@ class QgisHandler(ServiceHandler):
     # The path as the traces call it; empty where it is anything.
     route = ""
 
-    def initialize(self, context) -> None:  # type: ignore[no-untyped-def]
+    def initialize(self, context: HttpContext) -> None:
         super().initialize(context)
-        self.clear_header("Content-Type")
         if self.context.spans is not None:
             self.context.spans.begin(self)
 
-    async def _serve(self, *_: str) -> None:
+    async def _serve(self) -> None:
         try:
             request, body, kind = self._read_request()
             shelf = Shelf(self.context, request, kind)
@@ -80,24 +80,22 @@ class QgisHandler(ServiceHandler):
 
     def take_headers(self, headers: messages.Headers) -> None:
         """These, in the place of those of the same name."""
-        told = HTTPHeaders()
+        taken = set()
         for name, value in headers:
-            told.add(name, value)
-        for name in told:
-            self.clear_header(name)
-        for name, value in told.get_all():
-            self.add_header(name, value)
+            put = self.add_header if name.lower() in taken else self.set_header
+            put(name, value)
+            taken.add(name.lower())
         self.vary_by_origin()
 
     def _read_request(self) -> tuple[messages.Request, bytes, Kind]:
         """The request for a worker, its body, and the kind of answer, where that may be kept."""
         body = self.take_body()
-        method = self.request.method or "GET"
+        method = self.request.method
         wanted = self._read(method, body)
         project, address = self._project(wanted), self._address()
-        origin = nesting.origin_of(self.get_cookie(nesting.COOKIE), self.context.token)
+        origin = nesting.origin_of(self.request.cookie(nesting.COOKIE), self.context.token)
         self.details.update(project=project, service=wanted.service, operation=wanted.operation)
-        url, headers = address.url(self.request.uri or "/"), self._headers_for_qgis(address)
+        url, (headers, told) = address.url(self.request.uri), self._headers_for_qgis(address)
         debug = self._is_debugged()
         shareable = self.settings_now.server.single_flight and wanted.idempotent and not (body or debug)
         request = messages.Request(
@@ -106,7 +104,7 @@ class QgisHandler(ServiceHandler):
             # HTTP has the answer to HEAD be that to GET without its body; QGIS answers HEAD otherwise.
             method="GET" if method == "HEAD" else method,
             url=url,
-            headers=headers,
+            headers=[*headers, *self._own_headers()],
             service=wanted.service,
             operation=wanted.operation,
             idempotent=wanted.idempotent,
@@ -116,7 +114,7 @@ class QgisHandler(ServiceHandler):
             parent=origin.parent,
             pixels=wanted.pixels,
             client=self.request.remote_ip or "",
-            flight=flight(project, url, headers) if shareable and method in ("GET", "HEAD") else "",
+            flight=flight(project, url, told) if shareable and method in ("GET", "HEAD") else "",
             debug=debug,
         )
         keepable = method in ("GET", "HEAD") and bool(project) and not (body or debug)
@@ -184,19 +182,28 @@ class QgisHandler(ServiceHandler):
         told = f"{self.request.method} {self.request.uri} {project}\n".encode() + body
         return hashlib.blake2b(told, digest_size=8).hexdigest()
 
-    def _headers_for_qgis(self, address: Address) -> messages.Headers:
-        server = self.settings_now.server
-        passed_on = headers_for_qgis(
-            self.request.headers, address, trusted=self.trusted, allowed=server.allow_headers
-        )
-        headers = [
-            (name, nesting.without_mark(value) if name == "Cookie" else value)
-            for name, value in passed_on
-            if name != "X-Request-Id"
-        ]
-        # One that was no id has been replaced, and the logs know this one.
-        headers.append(("X-Request-Id", self.request_id))
-        return trace.passed_on(headers, self.trace)
+    def _headers_for_qgis(self, address: Address) -> tuple[messages.Headers, bytes]:
+        """Those that are passed on, but for what is this request's own, and what they say for `flight`."""
+        given, allowed = self.request.headers, self.settings_now.server.allow_headers
+
+        def make() -> tuple[messages.Headers, bytes]:
+            passed_on = headers_for_qgis(given, address, trusted=self.trusted, allowed=allowed)
+            headers = [
+                (name, nesting.without_mark(value) if name == "Cookie" else value)
+                for name, value in passed_on
+                if name != "X-Request-Id"
+            ]
+            return trace.passed_on(headers, None), told_by(headers)
+
+        if isinstance(given, RepeatedHeaders):
+            return given.derived((address, self.trusted, allowed), make)
+        return make()
+
+    def _own_headers(self) -> messages.Headers:
+        """What QGIS gets to see of this request's own."""
+        context = [] if self.trace is None else self.trace.headers()
+        # An id that was none has been replaced, and the logs know this one.
+        return [*context, ("X-Request-Id", self.request_id)]
 
     def _is_debugged(self) -> bool:
         allowed, told = self.settings_now.server.debug_request_id, self.request.headers.get("X-Debug-Id")

@@ -7,11 +7,9 @@ import asyncio
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import zmq
-from tornado.web import Application, RequestHandler
-from tornado.web import url as route
 
 from qgsd import descriptors, messages, telemetry
 from qgsd.channel import ChannelClosed
@@ -25,6 +23,7 @@ from qgsd.proxy.http.hot import HotAnswers
 from qgsd.proxy.http.landing import landing_routes
 from qgsd.proxy.http.port import ServicePort
 from qgsd.proxy.http.qgis import OgcApiHandler, OtherPathHandler, OwsHandler
+from qgsd.proxy.http.responder import Route, Routes
 from qgsd.proxy.http.status import StatusHandler
 from qgsd.proxy.http.store import Store
 from qgsd.proxy.http.tally import open_tally
@@ -42,15 +41,15 @@ _PARSER_BODY = 1 << 40
 _BEAT = 0.5
 
 
-def routes(context: HttpContext) -> list[Any]:
+def routes(context: HttpContext) -> list[Route]:
     """Every path of the service port, in order of precedence."""
     shared = {"context": context}
     return [
-        route(r"/ows/?", OwsHandler, shared),
-        route(r"/(?:wfs3|ogcapi)(?:[/.].*)?", OgcApiHandler, shared),
-        route(r"/(?:ping|livez)", LiveHandler, shared),
-        route(r"/readyz", ReadyHandler, shared),
-        route(r"/status(?:/.*)?", StatusHandler, shared),
+        (r"/ows/?", OwsHandler, shared),
+        (r"/(?:wfs3|ogcapi)(?:[/.].*)?", OgcApiHandler, shared),
+        (r"/(?:ping|livez)", LiveHandler, shared),
+        (r"/readyz", ReadyHandler, shared),
+        (r"/status(?:/.*)?", StatusHandler, shared),
         *landing_routes(context),
     ]
 
@@ -76,18 +75,12 @@ class HttpChild:
         hot = self.context.hot = HotAnswers(self.context)
         if child.begin.slot == 0:
             upstream.on_replaced = self._free
-        application = Application(
-            routes(self.context),
-            default_handler_class=OtherPathHandler,
-            default_handler_args={"context": self.context},
-            log_function=self._finished,
-        )
         self.context.spans = _open_spans(child)
         tally = open_tally(child.begin.metrics, self.context)
         told = (self.context.access_log, self.context.slow_log, tally, self.context.spans)
-        self._told = [one for one in told if one is not None]
+        self.context.on_finished = [one for one in told if one is not None]
         self.server = ServicePort(
-            application,
+            Routes(routes(self.context), (OtherPathHandler, {"context": self.context})),
             ssl_options=server_context(settings.server),
             guard=ClientGuard(self.context),
             direct=hot.answer,
@@ -109,10 +102,6 @@ class HttpChild:
         self.context.access_log.flush()
         if self.context.spans is not None:
             self.context.spans.close()
-
-    def _finished(self, handler: RequestHandler) -> None:
-        for tell in self._told:
-            tell(handler)
 
     async def _beat(self) -> None:
         while True:

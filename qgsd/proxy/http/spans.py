@@ -33,8 +33,7 @@ from qgsd.proxy.http.access_log import visit_of
 from qgsd.repeats import Repeats
 
 if TYPE_CHECKING:
-    from tornado.web import RequestHandler
-
+    from qgsd.proxy.http.handlers import ServiceHandler
     from qgsd.proxy.http.qgis import QgisHandler
 
 logger = logging.getLogger("qgsd.http")
@@ -102,7 +101,7 @@ class Spans:
         state = own.trace_state.to_header()
         handler.trace = trace.made(f"{own.trace_id:032x}", render, own.trace_flags, state)
 
-    def __call__(self, finished: RequestHandler) -> None:
+    def __call__(self, finished: ServiceHandler) -> None:
         """The answer is complete."""
         begun: RequestSpan | None = getattr(finished, "span", None)
         if begun is None or not begun.span.is_recording():

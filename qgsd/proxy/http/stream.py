@@ -78,6 +78,14 @@ class _Timed(IOStream):
     _timer: asyncio.TimerHandle | None = None
 
     @property
+    def has_more(self) -> bool:
+        """The client has sent the beginning of another request already."""
+        return bool(self._read_buffer_size)
+
+    def set_nodelay(self, value: bool) -> None:
+        """Not for each answer, as tornado does: `port.py` sets it once; answers go out in large pieces."""
+
+    @property
     def greeting(self) -> bool:
         """Whether a handshake comes before the first request, and is not over."""
         return False

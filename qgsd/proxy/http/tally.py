@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tornado.web import RequestHandler
-
 from qgsd import metrics
 from qgsd.messages import Timing
 from qgsd.proxy.http.context import HttpContext
@@ -19,7 +17,7 @@ from qgsd.proxy.http.labels import LabelBook, Labels
 
 logger = logging.getLogger("qgsd.http")
 
-Count = Callable[[RequestHandler], None]
+Count = Callable[[ServiceHandler], None]
 
 
 class Tally:
@@ -48,8 +46,8 @@ class Tally:
         self._counted: dict[Labels, tuple[Any, Any]] = {}
         self._timed: dict[Labels, list[tuple[Any, Any]]] = {}
 
-    def count(self, handler: RequestHandler) -> None:
-        details: dict[str, Any] = getattr(handler, "details", {})
+    def count(self, handler: ServiceHandler) -> None:
+        details = handler.details
         timing: Timing | None = details.get("timing")
         status = handler.get_status()
         labels = self._book.of(
@@ -62,9 +60,7 @@ class Tally:
         )
         requests, seconds = self._counted.get(labels) or self._begin_count(labels)
         requests.inc()
-        # Not tornado's request_time(), which goes by the clock of the day.
-        if isinstance(handler, ServiceHandler):
-            seconds.observe(time.monotonic() - handler.started)
+        seconds.observe(time.monotonic() - handler.started)
         if timing is not None:
             phases = self._timed.get(labels) or self._begin_times(labels)
             for (histogram, project), spent in zip(

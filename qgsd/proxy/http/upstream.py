@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 import msgspec
 import zmq
-from tornado.ioloop import IOLoop
 
 from qgsd import messages
 from qgsd.proxy.http.current import Current
@@ -35,6 +34,8 @@ _RECONNECT_MS = 10
 _MOVE_PAUSE = 0.02
 _MAX_SENDS = 20
 _DEADLINE_GRACE = 2.0
+# Seconds between two looks for answers that are late.
+_LOOK = 1.0
 
 
 class ExchangeClosed(Exception):
@@ -56,14 +57,19 @@ class Exchange:
         self.held = False
         # What was known of projects over the connection that it was sent by.
         self.current: Current | None = None
-        self._arrived = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
+        self._waiting_since = 0.0
         self._closed = False
 
     def put(self, message: Message, data: bytes = b"") -> None:
         self.answering = True
         self._messages.append(message)
         self._data.put(data)
-        self._arrived.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     @property
     def overflows(self) -> bool:
@@ -75,26 +81,33 @@ class Exchange:
         self._closed = True
         self._messages.clear()
         self._data.close()
-        self._arrived.set()
+        self._wake()
 
     async def next_part(self) -> Part:
         """The next part of the answer, waiting for it. Raises `ExchangeClosed`.
 
-        The dispatcher keeps the deadline; should it be gone for good, the wait ends here shortly after.
+        The dispatcher keeps the deadline; should it be gone for good, see `give_up_late`.
         """
         if not self._messages and not self._closed:
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(max(0.0, self.deadline - time.monotonic()) + _DEADLINE_GRACE):
-                    await self._arrived.wait()
-            except TimeoutError:
-                self.fail(504, "timeout", f"no answer within {self.request.timeout:g} s")
+            self._waiting = asyncio.get_running_loop().create_future()
+            self._waiting_since = time.monotonic()
+            await self._waiting
         if self._closed:
             raise ExchangeClosed
         return self._messages.popleft(), self._data.get()
 
+    def give_up_late(self, now: float) -> bool:
+        """End the wait for a part that should have come long ago, if there is one."""
+        waits = self._waiting is not None and not self._waiting.done()
+        late = waits and now >= max(self.deadline, self._waiting_since) + _DEADLINE_GRACE
+        if late:
+            self.fail(504, "timeout", f"no answer within {self.request.timeout:g} s")
+        return late
+
     def header(self) -> bytes:
         """The request as the dispatcher is to see it now: with the time that is left."""
+        if self.sends <= 1:
+            return messages.encode(self.request)
         left = max(0.0, self.deadline - time.monotonic())
         return messages.encode(msgspec.structs.replace(self.request, timeout=left))
 
@@ -215,6 +228,8 @@ class Upstream:
         self.workers = 0
         self._current = self._connect()
         self._moving = False
+        self._loop = asyncio.get_running_loop()
+        self._looking = self._loop.call_later(_LOOK, self._look_for_late)
 
     def _connect(self) -> _Link:
         link = _Link(self)
@@ -242,10 +257,20 @@ class Upstream:
 
     def close(self) -> None:
         """Say goodbye on every connection; nothing is asked or answered any more."""
+        self._looking.cancel()
         for link in list(self.links):
             link.exchanges.clear()
             link.retire()
         self.context.destroy(linger=1000)
+
+    def _look_for_late(self) -> None:
+        """One timer for all requests: no more than this is due to a case that should not happen."""
+        now = time.monotonic()
+        for link in list(self.links):
+            for id, exchange in list(link.exchanges.items()):
+                if exchange.give_up_late(now):
+                    link.cancel(id)
+        self._looking = self._loop.call_later(_LOOK, self._look_for_late)
 
     @property
     def current(self) -> Current:
@@ -265,7 +290,7 @@ class Upstream:
         elif not self._moving:
             # The new connection may reach the leaving dispatcher once more: not in a tight loop.
             self._moving = True
-            IOLoop.current().call_later(_MOVE_PAUSE, self._move_on)
+            self._loop.call_later(_MOVE_PAUSE, self._move_on)
 
     def _move_on(self) -> None:
         self._moving = False
@@ -277,7 +302,7 @@ class Upstream:
         if exchange.sends >= _MAX_SENDS:
             exchange.fail(503, "no_dispatcher", "the request was handed back too often; try again")
         elif self._moving:
-            IOLoop.current().call_later(_MOVE_PAUSE, self.send_again, exchange)
+            self._loop.call_later(_MOVE_PAUSE, self.send_again, exchange)
         else:
             self._current.submit(exchange)
 

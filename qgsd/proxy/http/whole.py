@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from tornado.httputil import HTTPHeaders
 
 from qgsd.proxy.http import coding, conditions
 from qgsd.proxy.http.coding import compressed
-from qgsd.proxy.http.handlers import vary
-
-if TYPE_CHECKING:
-    from qgsd.proxy.http.qgis import QgisHandler
+from qgsd.proxy.http.handlers import ServiceHandler, vary
 
 BODILESS = (204, 304)
 
@@ -21,7 +17,7 @@ Encoded = Callable[[str], Awaitable[bytes]]
 
 
 async def send_whole(
-    handler: QgisHandler, body: bytes, *, tagged: bool, encoded: Encoded | None = None
+    handler: ServiceHandler, body: bytes, *, tagged: bool, encoded: Encoded | None = None
 ) -> None:
     """Status and headers are set already. `tagged`: it would be the same another time.
 
@@ -54,14 +50,14 @@ async def send_whole(
         await handler.finish(body)
 
 
-def _client_has_it(handler: QgisHandler) -> bool:
+def _client_has_it(handler: ServiceHandler) -> bool:
     etag = handler._headers.get("Etag", "")
     asked = handler.request.headers.get("If-None-Match", "")
     reads = handler.request.method in ("GET", "HEAD")
     return bool(etag and asked and reads and conditions.matches(asked, etag))
 
 
-def _part_of(handler: QgisHandler, body: bytes) -> bytes:
+def _part_of(handler: ServiceHandler, body: bytes) -> bytes:
     """The bytes that were asked for."""
     asked, headers = handler.request.headers, handler._headers
     headers["Accept-Ranges"] = "bytes"
@@ -83,7 +79,7 @@ def _part_of(handler: QgisHandler, body: bytes) -> bytes:
 # Compression.
 
 
-def choose_coding(handler: QgisHandler, length: int | None, *, whole_only: bool = False) -> str:
+def choose_coding(handler: ServiceHandler, length: int | None, *, whole_only: bool = False) -> str:
     """The coding for a body of this length, None for one that is not known yet.
 
     `whole_only`: none, though it would do: parts are asked for.
