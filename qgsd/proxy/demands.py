@@ -33,6 +33,7 @@ _HEIGHTS = {"HEIGHT", "SRCHEIGHT", "SYMBOLHEIGHT"}
 _STYLES = ("SLD_BODY", "HIGHLIGHT_SYMBOL")
 _FILTERS = ("FILTER", *_STYLES)
 _SIZES = {*_WIDTHS, *_HEIGHTS, "DPI"}
+# As QGIS reads numbers.
 _NUMBER = re.compile(r"\s*[+]?[0-9]{1,400}(\.[0-9]*)?\s*", re.ASCII)
 # Strict, so that no two parsers can find different hosts in it.
 _URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?")
@@ -58,25 +59,26 @@ class Refused(Exception):
 
 def check(wanted: OwsRequest, body: bytes, limits: RequestsSettings) -> None:
     """Raises `Refused`."""
-    _check_size(wanted.pairs, limits)
-    if documents.declares_entities(body):
+    pairs = [(name.upper(), value) for name, value in wanted.pairs]
+    _check_size(pairs, limits)
+    if body and documents.declares_entities(body):
         raise _doctype("the document")
-    if not limits.expressions and body.lstrip(_BEFORE_XML).startswith(b"<"):
+    if body and not limits.expressions and body.lstrip(_BEFORE_XML).startswith(b"<"):
         _check_functions("the document", body)
-    for name, value in wanted.pairs:
-        _check_document(name, value, limits)
+    for name, value in pairs:
+        if "<" in value:
+            _check_document(name, value, limits)
         _check_address(name, value, limits)
-        if name.upper().endswith("EXP_FILTER") and not limits.expressions:
+        if name.endswith("EXP_FILTER") and not limits.expressions:
             _check_expression(name, value)
-    if "getprint" in {value.strip().lower() for name, value in wanted.pairs if name.upper() == "REQUEST"}:
+    if any(name == "REQUEST" and value.strip().lower() == "getprint" for name, value in pairs):
         _check_print(wanted.pairs, limits)
 
 
 def _check_size(pairs: Iterable[tuple[str, str]], limits: RequestsSettings) -> None:
     widths, heights = [0], [0]
     for name, value in pairs:
-        name = name.upper()
-        # As QGIS reads numbers; what is none is for QGIS to refuse.
+        # What is no number is for QGIS to refuse.
         if name not in _SIZES or not _NUMBER.fullmatch(value):
             continue
         number = int(float(value)) if len(value) < 100 else 10**99
@@ -86,7 +88,7 @@ def _check_size(pairs: Iterable[tuple[str, str]], limits: RequestsSettings) -> N
         elif name in _HEIGHTS:
             _bound(name, number, "max_height", limits.max_height)
             heights.append(number)
-        elif name == "DPI":
+        else:
             _bound(name, number, "max_dpi", limits.max_dpi)
     _bound("WIDTH times HEIGHT", max(widths) * max(heights), "max_pixels", limits.max_pixels)
 
@@ -98,9 +100,7 @@ def _bound(what: str, number: int, option: str, limit: int) -> None:
 
 def _check_document(name: str, value: str, limits: RequestsSettings) -> None:
     """A parameter that holds a document."""
-    if "<" not in value:
-        return
-    document, name = value.encode("utf-8", "replace"), name.upper()
+    document = value.encode("utf-8", "replace")
     if documents.declares_entities(document):
         raise _doctype(name)
     if name.endswith(_FILTERS) and not limits.expressions:
@@ -142,7 +142,6 @@ def _of(read: Callable[[bytes], list[str]], what: str, document: bytes, word: by
 
 def _check_address(name: str, value: str, limits: RequestsSettings) -> None:
     """Parameters that QGIS takes for addresses: SLD, and of layers of EXTERNAL_WMS `NAME:url`."""
-    name = name.upper()
     if name.endswith(":AUTHCFG"):
         raise Refused(403, "forbidden_credentials", f"{name}: requests cannot use credentials of the server")
     if value and (name == "SLD" or name.endswith((":URL", ":SLD"))):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 from xml.parsers import expat
 
 _FORM = "application/x-www-form-urlencoded"
@@ -84,11 +84,23 @@ def _pixels(fields: dict[str, str]) -> int:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
-    try:
-        # Bytes that are no UTF-8 are replaced, as QGIS does; a project of such a name is not to be found.
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="replace")
-    except ValueError as cause:
-        raise MalformedRequest(f"the query cannot be read: {cause}") from cause
+    parts = query.split("&")
+    if len(parts) > _MAX_FIELDS:
+        raise MalformedRequest(f"the query cannot be read: it has more than {_MAX_FIELDS} fields")
+    found = []
+    for part in parts:
+        if part:
+            name, _, value = part.partition("=")
+            found.append((_decoded(name), _decoded(value)))
+    return found
+
+
+def _decoded(text: str) -> str:
+    """As `urllib.parse.parse_qsl` does it, in a third of the time where there is nothing to do."""
+    if "+" in text:
+        text = text.replace("+", " ")
+    # Bytes that are no UTF-8 are replaced, as QGIS does; a project of such a name is not to be found.
+    return unquote(text) if "%" in text else text
 
 
 def _by_name(pairs: list[tuple[str, str]]) -> dict[str, str]:
@@ -137,7 +149,7 @@ def _only_reads(method: str, asked: list[tuple[str, str]]) -> bool:
     It takes the last of repeated fields, and a posted one before that of the query; it reads a body
     as XML or as a form by what is in it, not by its type.
     """
-    names = {value.lower() for field, value in asked if field.upper() == "REQUEST" and value}
+    names = {value.lower() for field, value in asked if value and field.upper() == "REQUEST"}
     if names & _WRITING:
         return False
     return method in ("GET", "HEAD") or (method == "POST" and bool(names) and names <= _READING_POSTS)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import example, given, settings
@@ -199,3 +199,16 @@ def test_a_body_that_begins_a_write_is_never_repeated(rest: bytes, kind: str) ->
 def test_any_request_is_read_or_malformed(method: str, query: str, content_type: str, body: bytes) -> None:
     with contextlib.suppress(ows.MalformedRequest):
         assert isinstance(ows.read(method, query, content_type, body), ows.OwsRequest)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "MAP", "=", "&", "+", "%2B", "%C3%A9", "%ff", "%", "\xe9", ";"])).map(
+        "".join
+    )
+)
+def test_queries_are_decoded_as_by_pythons_library(query: str) -> None:
+    pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
+    try:
+        assert list(ows.read("GET", query, "", b"").pairs) == pairs
+    except ows.MalformedRequest:
+        assert "\N{REPLACEMENT CHARACTER}" in dict(pairs)["MAP"]

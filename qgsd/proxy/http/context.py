@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache
 from tornado.httputil import HTTPConnection, HTTPHeaders
 
 from qgsd import keeping
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from qgsd.proxy.http.handlers import ServiceHandler
     from qgsd.proxy.http.hot import HotAnswers
     from qgsd.proxy.http.spans import Spans
+
+
+# So many names of projects are remembered.
+_KEYS = 1000
 
 
 @dataclass
@@ -63,6 +68,7 @@ class HttpContext:
         self.settings = settings
         self._proxies = Proxies(settings.server.trusted_proxies if settings.server.http_proxy else ())
         self.rules = Rules.of(settings, store_schemes())
+        self._keys: LRUCache[str, str] = LRUCache(_KEYS)
         self.default_map = as_map(settings.cache.default_project, settings.cache.rootdir)
         self.keeping = keeping.Rules(settings.answers.documents, settings.answer_rules)
         self.store.resize(settings.answers.memory)
@@ -70,6 +76,13 @@ class HttpContext:
         self.slow_log.threshold = settings.logging.slow
         if self.hot is not None:
             self.hot.forget()
+
+    def project_key(self, named: str) -> str:
+        """The key of the project that a client's MAP names, as `Rules.locate` finds it."""
+        key = self._keys.get(named)
+        if key is None:
+            key = self._keys[named] = self.rules.locate(named).key
+        return key
 
     def trusts(self, client: str) -> bool:
         """Whether the headers of that address are heeded which say what a proxy has been asked for."""

@@ -136,7 +136,7 @@ class QgisHandler(ServiceHandler):
     def _project(self, wanted: ows.OwsRequest) -> str:
         named = self._map(wanted)
         try:
-            key = self.context.rules.locate(named).key
+            key = self.context.project_key(named)
         except LocationError as error:
             raise HttpError(error.status, error.code, error.message) from error
         # By it a cache in front can find what it has of a project (py-qgis-server).

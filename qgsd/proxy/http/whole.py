@@ -21,12 +21,13 @@ async def send_whole(
 ) -> None:
     """Status and headers are set already. `tagged`: it would be the same another time.
 
-    `encoded(coding)` gives the body in a coding, where it may be had already.
+    `encoded(coding)` gives the body in a coding, where it may be had already. Nobody has to wait until the
+    client has taken it: the connection does before the next request.
     """
     status = handler.get_status()
     headers = handler._headers
     if status in BODILESS:
-        await handler.finish()
+        handler.finish()
         return
     tagged = tagged and status == 200
     if tagged and "Etag" not in headers:
@@ -37,7 +38,7 @@ async def send_whole(
     if status == 200 and _client_has_it(handler):
         handler.set_status(304)
         handler.clear_header("Content-Length")
-        await handler.finish()
+        handler.finish()
         return
     if how:
         body = await (encoded(how) if encoded else compressed(body, how))
@@ -45,9 +46,9 @@ async def send_whole(
         body = _part_of(handler, body)
     if handler.request.method == "HEAD":
         headers["Content-Length"] = str(len(body))
-        await handler.finish()
+        handler.finish()
     else:
-        await handler.finish(body)
+        handler.finish(body)
 
 
 def _client_has_it(handler: ServiceHandler) -> bool:
