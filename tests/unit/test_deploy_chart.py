@@ -186,7 +186,7 @@ def test_a_new_proxy_comes_first_where_it_is_sure_of_workers() -> None:
 def test_probes_ask_for_what_there_is(part: str) -> None:
     context: Any = SimpleNamespace(settings=Settings())
     served = {
-        "http": [rule.regex for rule in routes(context)],
+        "http": [re.compile(pattern) for pattern, _, _ in routes(context)],
         "management": [rule.regex for rule in health.health_routes(context, context)],
     }
     container = rendered("plain").container(part)
