@@ -95,8 +95,9 @@ def commands_page() -> str:
 
 def http_page() -> str:
     context: Any = SimpleNamespace(settings=Settings())
-    service = _routes(service_port.routes(context))
-    management = _routes(management_port.routes(context, context, context))
+    service = _routes((pattern, handler) for pattern, handler, _ in service_port.routes(context))
+    ruled = management_port.routes(context, context, context)
+    management = _routes((rule.regex.pattern, rule.handler_class) for rule in ruled)
     worker_and_proxy = source.errors("qgsd/proxy", "qgsd/worker", "qgsd/location.py")
     of_api = f"GET `/api/COMMAND` for {_names(LOOKING)};\n"
     of_api += f"POST with the arguments as a JSON object for {_names(CHANGING)}.\n"
@@ -155,13 +156,12 @@ def _on_the_wire(name: str) -> Iterator[str]:
     yield f"On the wire: `args` has {fields}.\n\n"
 
 
-def _routes(rules: list[Any]) -> Iterator[str]:
+def _routes(routes: Iterable[tuple[str, Any]]) -> Iterator[str]:
     yield "| Path | Methods | What |\n|---|---|---|\n"
-    for rule in rules:
-        handler = rule.handler_class
+    for pattern, handler in routes:
         methods = " ".join(name for name in handler.methods if name != "OPTIONS")
         about = (handler.__doc__ or "").strip().splitlines()[0]
-        paths = " ".join(f"`{path}`" for path in _paths(rule.regex.pattern))
+        paths = " ".join(f"`{path}`" for path in _paths(pattern))
         yield f"| {paths} | {methods} | {_prose(about)} |\n"
 
 

@@ -232,5 +232,5 @@ def landing_routes(context: HttpContext, trust_unknown: bool | None = None) -> l
     return [
         (r"/", LandingHandler, shared),
         (r"/map/?", MapHandler, shared | {"trust_unknown": trust_unknown}),
-        (r"/static/.*", AssetHandler, shared),
+        (r"/static/(.*)", AssetHandler, shared),
     ]
