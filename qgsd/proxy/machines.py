@@ -57,6 +57,9 @@ class Machines:
 
     def here(self, peer: bytes, here: MachineHere) -> bool:
         """A machine says what it is. Whether that is its first word over this connection."""
+        if self._id_of.get(peer, here.id) != here.id:
+            # A machine without a connection must not be left, whatever a peer says of itself.
+            self.unreachable(peer)
         first = peer not in self._id_of
         machine = self._machines.setdefault(here.id, Machine(here))
         machine.here = here
