@@ -27,7 +27,7 @@ from qgsd.admin.live import Live
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.scoreboard import State
-from qgsd.tls import server_context
+from qgsd.tls import context_of
 
 logger = logging.getLogger("qgsd.admin")
 
@@ -84,7 +84,7 @@ class AdminChild:
         )
         self.server = HTTPServer(
             self.application,
-            ssl_options=server_context(child.settings.management),
+            ssl_options=context_of(child.begin.tls),
             max_body_size=_LARGEST_BODY,
             body_timeout=_PATIENCE,
             idle_connection_timeout=_IDLE,
@@ -126,6 +126,7 @@ class AdminChild:
             case messages.Configure() as order:
                 self.child.configure(order)
                 self.context.settings = self.child.settings
+                self.server.ssl_options = context_of(order.tls)
             case messages.Drain() if not self.context.leaving:
                 self.child.row.state = State.DRAINING
                 self.context.leaving = True

@@ -17,7 +17,7 @@ import msgspec
 
 from qgsd import landlock
 from qgsd.cluster_key import ClusterKey, keys_of
-from qgsd.config import ConfineSettings, Loaded, ManagementSettings, ServerSettings, Settings
+from qgsd.config import ConfineSettings, Loaded, Settings
 from qgsd.errors import StartError
 from qgsd.master import control_access, listeners, management
 from qgsd.master.listeners import Listener
@@ -26,7 +26,8 @@ from qgsd.master.proxies import Proxies
 from qgsd.master.resolver import endpoint
 from qgsd.master.snapshot import Role
 from qgsd.master.spawn import User
-from qgsd.messages import Begin
+from qgsd.messages import Begin, Tls
+from qgsd.tls import management_tls, service_tls
 
 InstanceRole = Literal["server", "proxy", "worker"]
 
@@ -54,6 +55,7 @@ class Instance:
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     # Of the cluster, the one in use first; none where nothing is encrypted.
     keys: list[ClusterKey] = field(default_factory=list)
+    tls: dict[Role, Tls | None] = field(default_factory=dict)
     # Called once, when the instance can answer.
     on_serving: Callable[[], None] = lambda: None
 
@@ -116,6 +118,7 @@ class Instance:
     def open(self) -> None:
         """Bind everything and make the folders. Raises `StartError`; `close` undoes it."""
         self.keys = keys_of(self.settings.zmq)
+        self.tls = self.read_tls(self.settings)
         directory = self.pidfile.directory
         self.tmp.mkdir()
         self.tmp.chmod(0o711)
@@ -185,6 +188,7 @@ class Instance:
             control=self.control if role == "admin" else "",
             gate=self.gate.address if self.gate and role in ("template", "worker") else "",
             ports=self._ports() if role == "gate" else [],
+            tls=self.tls.get(role),
             metrics=str(self.metrics) if self.has_admin and role in ("http", "admin") else "",
         )  # fmt: skip
 
@@ -196,6 +200,13 @@ class Instance:
     def _control_keys(self) -> list[ClusterKey]:
         key = control_access.key_of(self.settings.control)
         return [key] if key else []
+
+    def read_tls(self, settings: Settings) -> dict[Role, Tls | None]:
+        """What the files of certificates say now. Raises `StartError`."""
+        return {
+            "http": service_tls(settings) if self.has_http else None,
+            "admin": management_tls(settings.management),
+        }
 
     def stop_listening(self) -> None:
         """Refuse new clients; those that are connected stay with their http child."""
@@ -245,12 +256,11 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
     if (folder := settings.answers.folder) and not os.access(folder, os.W_OK | os.X_OK):
         raise StartError(f"[answers] folder: {folder} is not there or cannot be written to")
     if settings.server.ssl and role != "worker":
-        _check_tls("server", settings.server)
+        service_tls(settings)
     management.check(settings.management)
     control_access.check(settings.control)
     _check_confinement(settings.confine)
-    if settings.management.enabled and settings.management.ssl:
-        _check_tls("management", settings.management)
+    management_tls(settings.management)
 
 
 def _check_confinement(settings: ConfineSettings) -> None:
@@ -267,21 +277,3 @@ def _check_nearness(host: str) -> None:
             "`qgsd keygen` and give its file to both as key_file in [zmq] (--key-file PATH); or write "
             "insecure=yes in [zmq] if the network between them is yours alone"
         )
-
-
-def _check_tls(section: str, settings: ServerSettings | ManagementSettings) -> None:
-    import ssl
-
-    from qgsd.tls import server_context
-
-    if not settings.ssl_cert:
-        raise StartError(
-            f"[{section}] ssl=yes needs ssl_cert (and ssl_key, unless the certificate file holds the key)"
-        )
-    for key, path in (("ssl_cert", settings.ssl_cert), ("ssl_key", settings.ssl_key)):
-        if path and not os.access(path, os.R_OK):
-            raise StartError(f"[{section}] {key}: {path} cannot be read")
-    try:
-        server_context(settings)
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(f"[{section}] ssl_cert, ssl_key: not a certificate and its key: {error}") from error

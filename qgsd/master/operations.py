@@ -74,6 +74,7 @@ class MasterOperations(ProjectOperations):
         try:
             loaded = load(old.path, os.environ, supervisor.instance.overrides)
             keys = _keys_and_token(loaded.settings)
+            supervisor.instance.tls = supervisor.instance.read_tls(loaded.settings)
         except (ConfigError, StartError) as error:
             supervisor.events.add(
                 "config.kept-old", f"the configuration is wrong, the old one stays: {error}"
@@ -190,6 +191,7 @@ class MasterOperations(ProjectOperations):
             now = replace(supervisor.instance.loaded, settings=supervisor.settings)
             loaded = with_value(now, name, value, "qgsdctl set")
             keys = _keys_and_token(loaded.settings)
+            supervisor.instance.tls = supervisor.instance.read_tls(loaded.settings)
         except (ConfigError, StartError) as error:
             raise Refused("bad_option", str(error)) from error
         if not declared.live:

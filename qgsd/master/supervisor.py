@@ -425,5 +425,6 @@ class Supervisor:
                 logger.error("%s keeps its settings: %s", record.name, error)
                 continue
             entitled = record.role in ("dispatcher", "worker")
-            self.tell(record, messages.Configure(encoded, keys if entitled else []))
+            tls = self.instance.tls.get(record.role)
+            self.tell(record, messages.Configure(encoded, keys if entitled else [], tls))
         self.wake()

@@ -7,6 +7,7 @@ import msgspec
 
 from .channel import (
     Begin,
+    Certificate,
     ClearQuarantine,
     Configure,
     Drain,
@@ -33,6 +34,7 @@ from .channel import (
     Ready,
     ReopenLogs,
     Report,
+    Tls,
     WantReserve,
     decode_order,
     decode_report,
@@ -114,6 +116,7 @@ __all__ = [
     "Attach",
     "Begin",
     "Cancel",
+    "Certificate",
     "Chunk",
     "ClearQuarantine",
     "CloseProject",
@@ -179,6 +182,7 @@ __all__ = [
     "Serving",
     "Superseded",
     "Timing",
+    "Tls",
     "ToHttp",
     "ToMachine",
     "ToWorker",

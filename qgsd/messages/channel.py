@@ -23,6 +23,21 @@ from .machines import (
 # --- master -> child (orders) ----------------------------------------------
 
 
+class Certificate(Struct, frozen=True):
+    """A chain and its key (PEM; the key may stand in the chain), for these host names; none: for others."""
+
+    names: list[str]
+    chain: bytes
+    key: bytes
+
+
+class Tls(Struct, frozen=True):
+    """What a child needs to speak TLS; the first certificate is the usual one. `client_ca` in PEM."""
+
+    certificates: list[Certificate]
+    client_ca: bytes = b""
+
+
 class Begin(Struct, frozen=True, tag="begin"):
     """The first order to every child: who it is and where its peers are.
 
@@ -32,7 +47,7 @@ class Begin(Struct, frozen=True, tag="begin"):
     a `reserve` worker is there for them. `keys` of the cluster, the one in use first. `control`: where the
     admin child finds the control socket; `metrics`: the folder in which http children count, empty where
     nobody reads it. `gate`: where workers ask other servers, HOST:PORT, empty where there is
-    none; `ports` on which this server serves.
+    none; `ports` on which this server serves. `tls`: of those that speak it.
     """
 
     role: str
@@ -54,13 +69,15 @@ class Begin(Struct, frozen=True, tag="begin"):
     run: str = ""
     gate: str = ""
     ports: list[int] = []
+    tls: Tls | None = None
 
 
 class Configure(Struct, frozen=True, tag="configure"):
-    """New settings after a reload (a msgpack-encoded `config.Settings`), and the keys of the cluster."""
+    """New settings after a reload (a msgpack-encoded `config.Settings`), the keys of the cluster, and TLS."""
 
     settings: bytes
     keys: list[bytes] = []
+    tls: Tls | None = None
 
 
 class Drain(Struct, frozen=True, tag="drain"):

@@ -84,6 +84,8 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "cache.default_handler": ("maps", "gis"),
         "fairness.key": ("client", "project"),
         "cache.allow_storage_schemes": ("file", "file, postgresql"),
+        "server.ssl_min_version": ("1.3", "1.2"),
+        "server.ssl_ciphers": ("ECDHE-RSA-AES128-GCM-SHA256", "HIGH:!aNULL"),
         "server.cross_origins": ("https://one.example", "http://two.example:81, http://three"),
     }
     kind = declared.kind

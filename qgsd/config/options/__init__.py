@@ -9,6 +9,7 @@ from . import answers as _answers
 from . import cache as _cache
 from . import fairness as _fairness
 from . import public
+from . import server as _server
 from .answers import AnswersSettings
 from .cache import CacheSettings
 from .confine import ConfineSettings
@@ -55,9 +56,11 @@ class Settings:
     answers: AnswersSettings = field(default_factory=AnswersSettings)
     answer_rules: dict[str, str] = field(default_factory=dict)
     answer_plugins: dict[str, str] = field(default_factory=dict)
+    certificates: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 OPEN_SECTIONS = (
+    *_server.OPEN_SECTIONS,
     *_cache.OPEN_SECTIONS,
     *_fairness.OPEN_SECTIONS,
     *public.OPEN_SECTIONS,

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from ..declaration import RUN, STOP, WORKER, option
+from ..declaration import RUN, STOP, WORKER, OpenSection, option
 from ..forms import address, header_prefix, network, origin
-from ..kinds import DAY, Boolean, Integer, List, Number, Path, Size, Text
+from ..kinds import DAY, Boolean, Choice, Integer, List, Number, Path, Paths, Size, Text
 
 # This machine, and the networks that the internet does not route: where proxies are.
 _NEAR = (
@@ -19,6 +20,29 @@ _NEAR = (
     "192.168.0.0/16",
     "fc00::/7",
     "fe80::/10",
+)
+
+
+def _host_name(text: str) -> str:
+    """A host name, or one with * in the place of its first part. Raises `ValueError`."""
+    name = text.strip().lower()
+    if not re.fullmatch(r"(\*\.)?([a-z0-9_-]+\.)*[a-z0-9_-]+", name):
+        raise ValueError("not a host name")
+    return name
+
+
+OPEN_SECTIONS = (
+    OpenSection(
+        section="certificates",
+        field="certificates",
+        name=_host_name,
+        names="a host name, or *.DOMAIN",
+        kind=Paths(),
+        about="certificates for further names of the service port (SNI); others get server.ssl_cert.",
+        help="certificate for that name, and behind a comma its key, if it is in another file (PEM)",
+        example="maps.example=/etc/ssl/maps.pem, /etc/ssl/maps.key",
+        live=True,
+    ),
 )
 
 
@@ -89,8 +113,25 @@ class ServerSettings:
         commands=(RUN, WORKER, STOP),
     )
     ssl: bool = option(False, Boolean(), "serve HTTPS")
-    ssl_cert: str = option("", Path(), "certificate for HTTPS, with its chain (PEM)")
-    ssl_key: str = option("", Path(), "private key of the certificate (PEM)")
+    ssl_cert: str = option("", Path(), "certificate for HTTPS, with its chain (PEM)", live=True)
+    ssl_key: str = option("", Path(), "private key of the certificate (PEM)", live=True)
+    ssl_min_version: str = option("1.2", Choice(("1.2", "1.3")), "oldest version of TLS spoken", live=True)
+    ssl_ciphers: str = option(
+        "",
+        Text(r"[A-Za-z0-9:!+@=_-]+", "names of OpenSSL, separated by colons", empty=True),
+        "ciphers of TLS 1.2; empty = Mozilla's intermediate list",
+        live=True,
+    )
+    ssl_client_cert: str = option(
+        "no", Choice(("no", "optional", "required")), "whether clients show a certificate", live=True
+    )
+    ssl_client_ca: str = option("", Path(), "authorities of clients' certificates (PEM)", live=True)
+    ssl_client_subject: bool = option(
+        False,
+        Boolean(),
+        "tell QGIS's plugins whose certificate it was, by the header X-Ssl-Client-S-Dn",
+        live=True,
+    )
     compression: bool = option(
         True, Boolean(), "compress text for clients that take gzip or brotli", live=True
     )

@@ -31,6 +31,8 @@ _ADDRESS = {
     "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-prefix", "x-forwarded-url",
     "x-qgis-forwarded-url", "x-forwarded-for", "x-forwarded-port", "x-real-ip", "x-scheme",
 }  # fmt: skip
+# Whose certificate it was: for us to say, or for a proxy that speaks TLS in our place.
+_CERTIFICATE = ("x-ssl-client-s-dn", "x-ssl-client-verify")
 _SERVICE_URL = re.compile(r"x-qgis-(?:[a-z0-9]+-)?service-url")
 # Read by QGIS itself; they are passed on whatever `server.allow_headers` says.
 _NEEDED = {"host", "accept", "content-type", "content-length", "x-request-id", "cookie"}
@@ -136,7 +138,7 @@ def headers_for_qgis(
 def _is_passed_on(name: str, trusted: bool) -> bool:
     if name in _HOP_BY_HOP:
         return False
-    if name in ("x-forwarded-for", "x-real-ip") or _SERVICE_URL.fullmatch(name):
+    if name in ("x-forwarded-for", "x-real-ip", *_CERTIFICATE) or _SERVICE_URL.fullmatch(name):
         return trusted
     # The others of them are in the address already.
     return name not in _ADDRESS

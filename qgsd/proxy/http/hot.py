@@ -74,6 +74,9 @@ class HotAnswers:
         """The handler has just answered from `kept`: so it shall be done with all requests of this head."""
         request, status = handler.request, handler.get_status()
         head = getattr(getattr(request.connection, "stream", None), "head", b"")
+        if self._context.settings.server.ssl_client_subject:
+            # The answer may depend on the connection, which the head does not tell.
+            return
         plain = request.method == "GET" and request.version == "HTTP/1.1" and status in (200, 304)
         closes = "close" in request.headers.get("Connection", "").lower() or "Connection" in handler._headers
         # Of a trace there is no second request like this.

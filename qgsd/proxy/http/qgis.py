@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from ssl import SSLSocket
 from typing import TYPE_CHECKING
 
 from tornado.iostream import StreamClosedError
@@ -25,6 +26,7 @@ from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.store import Kept
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 from qgsd.proxy.http.whole import send_whole
+from qgsd.tls import subject_of
 
 if TYPE_CHECKING:
     from qgsd.proxy.http.context import HttpContext
@@ -185,6 +187,7 @@ class QgisHandler(ServiceHandler):
     def _headers_for_qgis(self, address: Address) -> tuple[messages.Headers, bytes]:
         """Those that are passed on, but for what is this request's own, and what they say for `flight`."""
         given, allowed = self.request.headers, self.settings_now.server.allow_headers
+        shown = self._certificate()
 
         def make() -> tuple[messages.Headers, bytes]:
             passed_on = headers_for_qgis(given, address, trusted=self.trusted, allowed=allowed)
@@ -193,10 +196,11 @@ class QgisHandler(ServiceHandler):
                 for name, value in passed_on
                 if name != "X-Request-Id"
             ]
+            headers += shown
             return trace.passed_on(headers, None), told_by(headers)
 
         if isinstance(given, RepeatedHeaders):
-            return given.derived((address, self.trusted, allowed), make)
+            return given.derived((address, self.trusted, allowed, shown), make)
         return make()
 
     def _own_headers(self) -> messages.Headers:
@@ -204,6 +208,16 @@ class QgisHandler(ServiceHandler):
         context = [] if self.trace is None else self.trace.headers()
         # An id that was none has been replaced, and the logs know this one.
         return [*context, ("X-Request-Id", self.request_id)]
+
+    def _certificate(self) -> tuple[tuple[str, str], ...]:
+        """Headers on whose certificate the connection has been opened with, where plugins want to know."""
+        if self.trusted or not self.settings_now.server.ssl_client_subject:
+            return ()
+        connection = getattr(self.request.connection.stream, "socket", None)
+        shown = connection.getpeercert() if isinstance(connection, SSLSocket) else None
+        if not shown:
+            return (("X-Ssl-Client-Verify", "NONE"),)
+        return (("X-Ssl-Client-Verify", "SUCCESS"), ("X-Ssl-Client-S-Dn", subject_of(shown)))
 
     def _is_debugged(self) -> bool:
         allowed, told = self.settings_now.server.debug_request_id, self.request.headers.get("X-Debug-Id")

@@ -29,7 +29,7 @@ from qgsd.proxy.http.store import Store
 from qgsd.proxy.http.tally import open_tally
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.scoreboard import State
-from qgsd.tls import server_context
+from qgsd.tls import context_of
 
 if TYPE_CHECKING:
     from qgsd.proxy.http.spans import Spans
@@ -81,7 +81,7 @@ class HttpChild:
         self.context.on_finished = [one for one in told if one is not None]
         self.server = ServicePort(
             Routes(routes(self.context), (OtherPathHandler, {"context": self.context})),
-            ssl_options=server_context(settings.server),
+            ssl_options=context_of(child.begin.tls, settings.server),
             guard=ClientGuard(self.context),
             direct=hot.answer,
             max_body_size=_PARSER_BODY,
@@ -124,6 +124,8 @@ class HttpChild:
             case messages.Configure() as order:
                 self.child.configure(order)
                 self.context.configure(self.child.settings)
+                # For connections from now on; those that are there keep what they have.
+                self.server.ssl_options = context_of(order.tls, self.child.settings.server)
             case messages.ReopenLogs():
                 self.context.access_log.reopen()
             case messages.Drain(linger) if not self.context.draining:
@@ -165,10 +167,18 @@ def _open_spans(child: Child) -> Spans | None:
     return Spans(child.begin.instance)
 
 
+class _NoHandshakes(logging.Filter):
+    """Whoever knocks at a port of TLS with something else is no concern of the administrator's."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("SSL Error") or logger.isEnabledFor(logging.DEBUG)
+
+
 def main() -> None:
     """Run as a child of the master: `python -m qgsd.proxy.http.server`."""
     child = Child.start()
     descriptors.raise_limit()
+    logging.getLogger("tornado.general").addFilter(_NoHandshakes())
 
     async def run() -> None:
         await HttpChild(child).run()
