@@ -248,8 +248,9 @@ def test_no_request_waits_for_a_load_and_no_batch_mixes_versions(
     path = projects / "world.qgs"
     add_slow_layer(path, slow_origin)
     instance = launch(
-        "--rootdir", str(projects), "-w", "2", "--set", "cache.strict_check=no", "--timeout", "60"
-    )
+        "--rootdir", str(projects), "-w", "2", "--set", "cache.strict_check=no", "--timeout", "60",
+        "--set", "network.hosts=127.0.0.1",
+    )  # fmt: skip
     old = instance.get(TILE).body
     assert row(instance)["load_ms"] > 1000 * LOAD_SECONDS * 0.9
     instance.ctl("pin", "world")
@@ -288,7 +289,7 @@ def test_many_projects_to_preload_do_not_delay_the_others(
     began = time.monotonic()
     instance = launch(
         "--rootdir", str(projects), "-w", "2", "--set", "cache.strict_check=no",
-        "--set", f"cache.preload_config={tmp_path / 'preload'}",
+        "--set", "network.hosts=127.0.0.1", "--set", f"cache.preload_config={tmp_path / 'preload'}",
     )  # fmt: skip
     wait_for(
         "the first one is being loaded", lambda: any(row["state"] == "busy" for row in instance.workers())
