@@ -144,7 +144,7 @@ def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
     try:
         os.write(descriptor, certificate.chain + b"\n" + certificate.key)
         # Without a password given OpenSSL would ask for one at the terminal.
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")  # nosec B106: there is none
     finally:
         os.close(descriptor)
 
