@@ -143,8 +143,8 @@ def _load(context: ssl.SSLContext, certificate: Certificate) -> None:
     descriptor = os.memfd_create("certificate")
     try:
         os.write(descriptor, certificate.chain + b"\n" + certificate.key)
-        # Without a password given OpenSSL would ask for one at the terminal.
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")  # nosec B106: there is none
+        # It has none; without one given OpenSSL would ask for it at the terminal.
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")  # nosec B106
     finally:
         os.close(descriptor)
 
