@@ -115,6 +115,12 @@ def _judge(world: World, crowd: Crowd, trouble: Trouble, noticed: list[float]) -
     assert world.front.ctl_json("status")["counters"]["errors"] == 0
 
 
+def _holders(world: World) -> set[str]:
+    """The machines that have the project open."""
+    told = world.front.ctl_json("projects")
+    return {worker.partition("/")[0] for row in told for worker in row["workers"]}
+
+
 def test_no_client_sees_hosts_die_be_cut_off_and_come_back(world: World) -> None:
     """Two of three at the same moment."""
 
@@ -122,7 +128,10 @@ def test_no_client_sees_hosts_die_be_cut_off_and_come_back(world: World) -> None
         world.hosts["north"].die()
         world.network.cut("east", to=False)
 
-    with Crowd(world.front, 4, TILE) as crowd:
+    # So that both have requests then: more clients than workers, and the project open in all of these.
+    world.front.ctl("pin", "world")
+    with Crowd(world.front, 4 * len(NAMES), TILE) as crowd:
+        wait_for("all have the project open", lambda: _holders(world) == set(NAMES), 60)
         crowd.wait_answers(20)
         noticed = [_lost(world, "north", strike)]
         wait_for("the other one, too", lambda: world.told("machine.lost", "east"), 5)
