@@ -26,13 +26,15 @@ STOP_SECONDS = 20.0
 class Setting:
     """`root`: folder of projects; `cache`: how many of them a worker keeps open, where that can be said.
 
-    `responses`: answers are cached, where the server can do that.
+    `responses`: answers are cached, where the server can do that. `apart`: a name for servers of their own,
+    for work that servers remember (qgsd has no project take all workers for a minute after another was there).
     """
 
     root: Path
     workers: int = 2
     cache: int = 20
     responses: bool = False
+    apart: str = ""
 
 
 def environment() -> dict[str, str]:

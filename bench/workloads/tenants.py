@@ -24,6 +24,9 @@ class BesideHeavy(Workload):
     )  # fmt: skip
     seconds = 7.0
 
+    def setting(self, root: Path) -> Setting:
+        return Setting(root, apart=self.key)
+
     def prepare(self, limit: InProcess) -> None:
         self.tiles = Stream(limit.with_expected(requests.tiles()), 2, "tiles")
         self.heavy = Stream(limit.with_expected(requests.labelled_maps("heavy.qgs")), 6, "heavy")
