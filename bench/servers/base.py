@@ -26,8 +26,9 @@ STOP_SECONDS = 20.0
 class Setting:
     """`root`: folder of projects; `cache`: how many of them a worker keeps open, where that can be said.
 
-    `responses`: answers are cached, where the server can do that. `apart`: a name for servers of their own,
-    for work that servers remember (qgsd has no project take all workers for a minute after another was there).
+    `responses`: answers are cached, where that can be. `apart`: a name for servers of their own, for
+    work that servers remember (in qgsd no project takes all workers for a minute after another one was asked
+    for).
     """
 
     root: Path
