@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 
 import msgspec
 import setproctitle
@@ -72,6 +73,22 @@ class Child:
     def beat(self) -> None:
         """Show life."""
         self.row.beat = time.monotonic()
+
+    def obey(self, carry_out: Callable[[messages.Order], None], gone: Callable[[], None]) -> None:
+        """Have orders carried out as they come, in the running loop of asyncio; `gone`: the master is."""
+        # Here, for most children have no such loop, and start without it.
+        import asyncio
+
+        def read() -> None:
+            try:
+                received = self.channel.receive(wait=False)
+            except ChannelClosed:
+                gone()
+                return
+            if received is not None:
+                carry_out(received[0])
+
+        asyncio.get_running_loop().add_reader(self.channel.fileno(), read)
 
     def ready(self, **info: str) -> None:
         self.row.state = State.IDLE

@@ -24,7 +24,6 @@ from qgsd.admin.health import health_routes
 from qgsd.admin.legacy import legacy_routes
 from qgsd.admin.link import MasterLink
 from qgsd.admin.live import Live
-from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.scoreboard import State
 from qgsd.tls import context_of
@@ -95,7 +94,7 @@ class AdminChild:
         for listener in self.child.listeners:
             listener.setblocking(False)
         self.server.add_sockets(self.child.listeners)
-        asyncio.get_running_loop().add_reader(self.child.channel.fileno(), self._obey)
+        self.child.obey(self._obey, self.over.set)
         self.child.ready()
         running = [asyncio.create_task(task) for task in (self._beat(), self.gauges.watch())]
         await self.over.wait()
@@ -116,14 +115,9 @@ class AdminChild:
             self.child.beat()
             await asyncio.sleep(_BEAT)
 
-    def _obey(self) -> None:
-        try:
-            received = self.child.channel.receive(wait=False)
-        except ChannelClosed:
-            self.over.set()
-            return
-        match received[0] if received else None:
-            case messages.Configure() as order:
+    def _obey(self, order: messages.Order) -> None:
+        match order:
+            case messages.Configure():
                 self.child.configure(order)
                 self.context.settings = self.child.settings
                 self.server.ssl_options = context_of(order.tls)

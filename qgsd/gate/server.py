@@ -16,7 +16,6 @@ import time
 import psutil
 
 from qgsd import descriptors, messages
-from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.gate.forward import Passage
 from qgsd.gate.rules import Own, Rules, names_of
@@ -47,7 +46,7 @@ class GateChild:
         (listener,) = self.child.listeners
         listener.setblocking(False)
         self.server = await asyncio.start_server(self._serve, sock=listener, limit=_LIMIT)
-        asyncio.get_running_loop().add_reader(self.child.channel.fileno(), self._obey)
+        self.child.obey(self._obey, self.over.set)
         self.child.ready()
         beating = asyncio.create_task(self._beat())
         await self.over.wait()
@@ -91,14 +90,9 @@ class GateChild:
             self.child.beat()
             await asyncio.sleep(_BEAT)
 
-    def _obey(self) -> None:
-        try:
-            received = self.child.channel.receive(wait=False)
-        except ChannelClosed:
-            self.over.set()
-            return
-        match received[0] if received else None:
-            case messages.Configure() as order:
+    def _obey(self, order: messages.Order) -> None:
+        match order:
+            case messages.Configure():
                 self.child.configure(order)
                 self._looked_at = float("-inf")
             case messages.Drain() if not self.leaving:

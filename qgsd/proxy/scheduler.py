@@ -228,8 +228,7 @@ class Scheduler:
         elif state.next is not None and state.next.id == id:
             self._prefetch.give_back(state)
             self._roster.rest(worker)
-        elif state.job == id:
-            job = self._backlog.get(id)
+        elif state.job == id and not ((job := self._backlog.get(id)) and job.started):
             self._vacate(worker, state, now, free=True)
             if job is not None and job.worker == worker:
                 self._backlog.recall(job)

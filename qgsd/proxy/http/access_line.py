@@ -10,6 +10,7 @@ import functools
 import json
 import re
 import time
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 # A name that needs no quotes in the forms of text.
@@ -45,7 +46,7 @@ class Visit(NamedTuple):
     error: str = ""
 
 
-class Form:
+class Form(ABC):
     """How visits are written.
 
     A line is a template and what differs between the visits of one request that is repeated byte for byte:
@@ -56,13 +57,13 @@ class Form:
         """The line of a visit that ended `now` (seconds of the clock of the day)."""
         return self.fill(self.template(visit), visit.client, now, visit.size, visit.id, visit.trace)
 
+    @abstractmethod
     def template(self, visit: Visit) -> str:
         """What all such visits have in common, for `fill`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fill(self, template: str, client: str, now: float, size: int | None, id: str, trace: str) -> str:
         """The line of one of them."""
-        raise NotImplementedError
 
 
 class Text(Form):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import zmq
 
 from qgsd import descriptors, messages, telemetry
-from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.access_log import AccessLog, SlowLog
@@ -92,8 +91,7 @@ class HttpChild:
         for listener in self.child.listeners:
             listener.setblocking(False)
         self.server.add_sockets(self.child.listeners)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self.child.channel.fileno(), self._obey)
+        self.child.obey(self._obey, self.over.set)
         self.child.ready()
         beating = asyncio.create_task(self._beat())
         await self.over.wait()
@@ -114,14 +112,9 @@ class HttpChild:
         """Answers from before these projects changed are of no use any more."""
         self._freeing = asyncio.create_task(self.context.store.drop(projects))
 
-    def _obey(self) -> None:
-        try:
-            received = self.child.channel.receive(wait=False)
-        except ChannelClosed:
-            self.over.set()
-            return
-        match received[0] if received else None:
-            case messages.Configure() as order:
+    def _obey(self, order: messages.Order) -> None:
+        match order:
+            case messages.Configure():
                 self.child.configure(order)
                 self.context.configure(self.child.settings)
                 # For connections from now on; those that are there keep what they have.
