@@ -33,12 +33,6 @@ def give_up_new_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def give_memory_back() -> None:
-    """Return to the system what has been freed, see malloc_trim(3), where the C library can."""
-    if trim := getattr(_libc, "malloc_trim", None):
-        trim(0)
-
-
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent dies; exit at once if `parent` is gone already.
 

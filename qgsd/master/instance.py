@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from qgsd import landlock
+from qgsd import allocator, landlock
 from qgsd.cluster_key import ClusterKey, keys_of
 from qgsd.config import ConfineSettings, Loaded, Settings
 from qgsd.errors import StartError
@@ -259,6 +259,7 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
         service_tls(settings)
     management.check(settings.management)
     control_access.check(settings.control)
+    _check_allocator(settings.server.allocator)
     _check_confinement(settings.confine)
     management_tls(settings.management)
 
@@ -268,6 +269,13 @@ def _check_confinement(settings: ConfineSettings) -> None:
         raise StartError("[confine] files: this kernel has no Landlock, or it is switched off (lsm=)")
     if settings.ports and not landlock.knows_ports():
         raise StartError("[confine] ports: this kernel's Landlock does not know ports yet (Linux 6.7)")
+
+
+def _check_allocator(choice: str) -> None:
+    if choice not in (allocator.AUTO, allocator.SYSTEM) and not os.path.isfile(choice):
+        raise StartError(
+            f"[server] allocator: there is no library {choice}; jemalloc is Debian's package libjemalloc2"
+        )
 
 
 def _check_nearness(host: str) -> None:

@@ -54,7 +54,9 @@ class Supervisor:
         self.events = EventLog()
         self.children = Children(Scoreboard.create())
         self.exits = Exits(self.children, self.events, self._worker_lost)
-        self.spawner = Spawner(self.children, instance.tmp, instance.user, instance.answers)
+        self.spawner = Spawner(
+            self.children, instance.tmp, instance.user, instance.answers, instance.settings.server.allocator
+        )
         self.link = MachineLink(instance.back, instance.keys) if instance.has_workers else None
         self.generation = 1
         self.workers = self.settings.server.workers

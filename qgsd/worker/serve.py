@@ -13,7 +13,7 @@ from pathlib import Path
 import zmq
 from qgis.core import QgsProject
 
-from qgsd import __version__, descriptors, linux, log, messages
+from qgsd import __version__, allocator, descriptors, log, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.cluster_key import KeyRing
@@ -129,7 +129,7 @@ class Worker:
         """Nothing has come for a while: a render frees a third of what it took, which only others can use."""
         if self.tidied_at != self.child.row.requests:
             self.tidied_at = self.child.row.requests
-            linux.give_memory_back()
+            allocator.give_memory_back()
 
     def _announce(self) -> None:
         if not self.announced:

@@ -21,7 +21,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
-from qgsd import messages, pyqgis
+from qgsd import allocator, messages, pyqgis
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
 from qgsd.worker import confinement, environment
@@ -161,6 +161,8 @@ def main() -> None:
     # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     child = Child.start()
+    allocator.clear(os.environ, child.settings.server.allocator)
+    logger.info("QGIS takes its memory from %s", allocator.in_use())
     environment.apply(child.begin.tmpdir, child.settings, child.begin.gate)
     try:
         Template(child).run()

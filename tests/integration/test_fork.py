@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
+from qgsd import allocator
 from qgsd.control import Client
 from tests.integration.instance import GET_MAP, Instance, ows_path
 from tests.waiting import wait_for
@@ -46,6 +48,15 @@ def test_forks_of_one_template_differ_in_folder_and_random_numbers(launch: Launc
     # None: this numpy computes without OpenBLAS.
     assert {told["blas_threads"] for told in inside} <= {1, None}
     assert names[0] & names[1] & names[2], "Qt draws other names in each fork: this shows nothing any more"
+
+
+@pytest.mark.skipif(not allocator.find(), reason="libjemalloc2 is not installed")
+def test_workers_run_with_jemalloc_unless_told_otherwise(launch: Launch, projects: Path) -> None:
+    for choice, expected in (("auto", True), ("system", False)):
+        instance = launch("--rootdir", str(projects), "-w", "1", "--set", f"server.allocator={choice}")
+        assert instance.ows(**GET_MAP).status == 200
+        mapped = Path(f"/proc/{instance.workers()[0]['pid']}/maps").read_text()
+        assert ("libjemalloc" in mapped) is expected
 
 
 def _zip(projects: Path) -> None:

@@ -117,6 +117,7 @@ def test_port_in_use(launch: Launch, projects: Path, command: str) -> None:
     ("arguments", "said"),
     [
         (("--rootdir", "/no/such/folder"), "/no/such/folder does not exist"),
+        (("--set", "server.allocator=/no/such.so"), "no library /no/such.so"),
         (("-c", "/no/such/file.ini"), "/no/such/file.ini"),
         (("-u", "nobody-of-that-name"), "there is no user 'nobody-of-that-name'"),
         (("--set", "server.ssl=yes"), "ssl_cert"),

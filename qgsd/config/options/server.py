@@ -173,6 +173,11 @@ class ServerSettings:
         live=True,
     )
     pluginpath: str = option("", Path(), "folder of QGIS Server plugins, instead of QGIS_PLUGINPATH")
+    allocator: str = option(
+        "auto",
+        Path(words=("auto", "system"), empty=False),
+        "memory allocator QGIS runs with: auto = jemalloc where it is installed, system = the C library's",
+    )
     plugin_apis: bool = option(
         True, Boolean(), "OGC APIs of plugins that [api.endpoints] does not name may be asked too", live=True
     )
