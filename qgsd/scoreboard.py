@@ -57,6 +57,7 @@ class Row(ctypes.Structure):
         ("retries", ctypes.c_uint64),
         ("coalesced", ctypes.c_uint64),
         ("cache_hits", ctypes.c_uint64),
+        ("tiles_cut", ctypes.c_uint64),
         ("waiting", ctypes.c_uint64),
         ("workers", ctypes.c_uint64),
         ("serial", ctypes.c_uint64),
@@ -82,6 +83,7 @@ class Row(ctypes.Structure):
     retries: int
     coalesced: int
     cache_hits: int
+    tiles_cut: int
     waiting: int
     workers: int
     serial: int

@@ -70,8 +70,9 @@ class MachineRecord(Struct, frozen=True):
 class Counters(Struct, frozen=True):
     """Totals since the master started.
 
-    `cache_hits` are answers from the response cache. The last four are of projects: requests that found
-    theirs open, loads, the seconds they took together, and copies closed that had not changed.
+    `cache_hits` are answers from the response cache, `tiles_cut` those cut out of the picture of a neighbour.
+    Of projects are: requests that found theirs open, loads, the seconds they took together, and copies
+    closed that had not changed.
     """
 
     requests: int = 0
@@ -86,6 +87,7 @@ class Counters(Struct, frozen=True):
     project_loads: int = 0
     project_load_seconds: float = 0.0
     project_evictions: int = 0
+    tiles_cut: int = 0
 
 
 class Status(Struct, frozen=True):

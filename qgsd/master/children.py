@@ -20,7 +20,7 @@ from qgsd.master.vitals import Sample
 from qgsd.scoreboard import Row, Scoreboard, State
 
 _COUNTERS = (
-    "requests", "errors", "timeouts", "retries", "coalesced", "cache_hits",
+    "requests", "errors", "timeouts", "retries", "coalesced", "cache_hits", "tiles_cut",
     "project_hits", "project_loads", "project_load_ms", "project_evictions",
     "worker_ms", "busy_ms",
 )  # fmt: skip

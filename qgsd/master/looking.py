@@ -60,6 +60,7 @@ class Looking:
                 restarts=supervisor.restarts,
                 coalesced=children.total("coalesced"),
                 cache_hits=children.total("cache_hits"),
+                tiles_cut=children.total("tiles_cut"),
                 project_hits=children.total("project_hits"),
                 project_loads=children.total("project_loads"),
                 project_load_seconds=children.total("project_load_ms") / 1000,

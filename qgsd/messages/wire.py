@@ -53,6 +53,19 @@ class Detach(Struct, frozen=True, array_like=True, tag="detach"):
     """An http child has no request left on this connection and closes it."""
 
 
+class Tile(Struct, frozen=True, array_like=True):
+    """The place of a map among those that may be rendered with it as one: a metatile.
+
+    Maps of one `row` differ in nothing but where along it they lie: from `at` on, `size` long, in the units
+    of BBOX. At most so many (`most`) at once.
+    """
+
+    row: str
+    at: float
+    size: float
+    most: int
+
+
 class Request(Struct, frozen=True, array_like=True, tag="request"):
     """A client's request; its body is the data frame.
 
@@ -63,6 +76,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     `parent` the id of the nearest of them. Requests of one `flight` look the same to QGIS and its plugins, so
     they may share an answer; empty for one that must have its own. `pixels` of the picture that is asked
     for, 0 where none is; `client` the address of who asks. `debug`: its worker logs all it can of it.
+    `tile`: it may be rendered together with its neighbours.
     """
 
     id: str
@@ -81,6 +95,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     pixels: int = 0
     client: str = ""
     debug: bool = False
+    tile: Tile | None = None
 
 
 class Cancel(Struct, frozen=True, array_like=True, tag="cancel"):
@@ -166,6 +181,9 @@ class Assignment(Struct, frozen=True, array_like=True, tag="assignment"):
     `generation` of its project. A worker that has to load it for that must find `version`, unless that is
     empty; else it answers `Superseded`. A worker that runs another one has it next. `sent_at` by the clock
     of the dispatcher, in seconds.
+
+    `joined`: its neighbours are to be rendered with it (a further frame each, their `Request`), which have
+    waited for so many seconds. They are answered before it; those that are not wait again.
     """
 
     queued: float
@@ -174,6 +192,7 @@ class Assignment(Struct, frozen=True, array_like=True, tag="assignment"):
     generation: int = 1
     version: str = ""
     sent_at: float = 0.0
+    joined: list[float] = []
 
 
 class Recall(Struct, frozen=True, array_like=True, tag="recall"):
@@ -277,6 +296,7 @@ class Join(Struct, frozen=True, array_like=True, tag="join"):
     `has_open`: the projects it has open from an earlier connection. `code` is the same for workers of one
     template. `depends`: the request headers by which its answers differ, None if it has plugins that do not
     tell (see `worker.plugins`). `prefetches`: it may be assigned a request while it runs another one.
+    `joins`: it can render neighbours as one.
     """
 
     protocol: int
@@ -289,6 +309,7 @@ class Join(Struct, frozen=True, array_like=True, tag="join"):
     code: str = ""
     depends: list[str] | None = None
     prefetches: bool = False
+    joins: bool = False
 
 
 class Declined(Struct, frozen=True, array_like=True, tag="declined"):
@@ -305,12 +326,16 @@ class Leave(Struct, frozen=True, array_like=True, tag="leave"):
 
 
 class Timing(Struct, frozen=True, array_like=True):
-    """Where a request's time went, in seconds; `shared`: it got what was done for another one."""
+    """Where a request's time went, in seconds; `shared`: it got what was done for another one.
+
+    `tiles`: so many neighbours were rendered as one, 0 for a request that was rendered by itself.
+    """
 
     queue: float = 0.0
     load: float = 0.0
     render: float = 0.0
     shared: bool = False
+    tiles: int = 0
 
 
 class Answer(Struct, frozen=True, array_like=True, tag="answer"):
@@ -359,13 +384,13 @@ def shared(part: AnswerPart, id: str, waited: float) -> AnswerPart:
 
     >>> part = Answer("1", 200, [], Timing(queue=3.0, load=1.0, render=2.0), "0", True)
     >>> shared(part, "2", waited=2.5).timing
-    Timing(queue=0.0, load=0.5, render=2.0, shared=True)
+    Timing(queue=0.0, load=0.5, render=2.0, shared=True, tiles=0)
     """
     if isinstance(part, Chunk | Failure):
         return msgspec.structs.replace(part, id=id)
     render = min(part.timing.render, waited)
     load = min(part.timing.load, waited - render)
-    timing = Timing(waited - render - load, load, render, shared=True)
+    timing = Timing(waited - render - load, load, render, shared=True, tiles=part.timing.tiles)
     return msgspec.structs.replace(part, id=id, timing=timing)
 
 

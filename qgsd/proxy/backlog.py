@@ -10,6 +10,7 @@ from qgsd.proxy.decisions import Arrival
 from qgsd.proxy.displacement import displaced
 from qgsd.proxy.flights import Job, Rider
 from qgsd.proxy.projects import Project, Projects
+from qgsd.proxy.rows import Rows
 from qgsd.proxy.shares import Shares
 from qgsd.proxy.turns import Depths, Line, Turns
 from qgsd.proxy.waits import Waits
@@ -32,6 +33,8 @@ class Backlog:
         self.turns = Turns(self.shares)
         # Nested requests come first, since what they hold up is being served.
         self.nested = Depths()
+        # Those that may be rendered together with what waits beside them.
+        self.rows = Rows()
         self._waits = Waits()
         self._alarms: list[tuple[float, str]] = []
         # Jobs that ended though a worker is to run them next.
@@ -86,7 +89,9 @@ class Backlog:
         if arrival.depth:
             self.nested.append(arrival.depth, arrival.id)
         else:
-            self.turns.append(_line(arrival), arrival.id)
+            self.turns.append(line_of(arrival), arrival.id)
+            if arrival.tile is not None:
+                self.rows.add(arrival.tile, job)
         self._board(job, rider)
 
     def flight_for(self, arrival: Arrival, now: float) -> Job | None:
@@ -117,6 +122,8 @@ class Backlog:
         job.worker, job.began_at, job.begun = worker, now, True
         job.attempt += 1
         job.ahead = ahead
+        if job.arrival.tile is not None:
+            self.rows.remove(job.arrival.tile, job)
         self._waits.remove(_key(job.arrival), job.first.arrival.id)
         if not ahead:
             self.run(job)
@@ -148,7 +155,7 @@ class Backlog:
         if job.arrival.depth:
             self.nested.put_first(job.arrival.depth, job.id)
         else:
-            self.turns.put_first(_line(job.arrival), job.id)
+            self.turns.put_first(line_of(job.arrival), job.id)
         self._waits.add(_key(job.arrival), job.first.arrival.id)
 
     def end(self, id: str) -> None:
@@ -175,6 +182,8 @@ class Backlog:
         del self._jobs[job.id]
         if job.ahead:
             self._dropped.append(job.id)
+        if job.arrival.tile is not None:
+            self.rows.remove(job.arrival.tile, job)
         if self._flights.get(job.arrival.flight) is job:
             del self._flights[job.arrival.flight]
         if project := self._projects.get(job.arrival.key):
@@ -182,7 +191,7 @@ class Backlog:
         if job.worker is None and job.arrival.depth:
             self.nested.remove(job.arrival.depth, job.id)
         elif job.worker is None:
-            self.turns.remove(_line(job.arrival), job.id)
+            self.turns.remove(line_of(job.arrival), job.id)
 
     def dropped(self) -> Iterator[str]:
         """Jobs nobody waits for any more, though a worker is to run them next, since this was last asked."""
@@ -245,7 +254,8 @@ class Backlog:
                 yield job, job.riders[id]
 
 
-def _line(arrival: Arrival) -> Line:
+def line_of(arrival: Arrival) -> Line:
+    """The line in which it waits, unless it is a nested one."""
     return Line(arrival.tenant or arrival.key, arrival.key)
 
 

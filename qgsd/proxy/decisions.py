@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from qgsd.messages import Tile
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -37,6 +39,7 @@ class Arrival:
     Requests of one `fingerprint` are the same request; those of one `flight` get the same answer from QGIS
     and its plugins, empty for one that must have its own. `payload` is for whoever sends it to a worker.
     `tenant` is who its time is charged to, the project where empty; those of one `kind` take about as long.
+    `tile`: it may be rendered together with its neighbours.
     """
 
     id: str
@@ -50,6 +53,16 @@ class Arrival:
     flight: str = ""
     tenant: str = ""
     kind: str = ""
+    payload: Any = field(default=None, compare=False, repr=False)
+    tile: Tile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A neighbour that is rendered with a request; it has waited for so many seconds."""
+
+    id: str
+    queued: float
     payload: Any = field(default=None, compare=False, repr=False)
 
 
@@ -74,7 +87,7 @@ class Dispatch:
     """Send the request to the worker. Seconds it waited, seconds it has left, which attempt it is.
 
     It is to run on this `generation` of its project; a worker that has to load it must find `version`.
-    A worker that still runs another one has it next.
+    A worker that still runs another one has it next. Its neighbours are `joined`: rendered with it.
     """
 
     worker: bytes
@@ -85,6 +98,7 @@ class Dispatch:
     generation: int = 1
     version: str = ""
     payload: Any = field(default=None, compare=False, repr=False)
+    joined: tuple[Joined, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class Dispatcher:
             self._to_all_http(messages.Workforce(self.scheduler.workers))
         self.queue.count(row, time.monotonic())
         self.desk.count(row)
-        row.coalesced = self.scheduler.coalesced
+        row.coalesced, row.tiles_cut = self.scheduler.coalesced, self.scheduler.tiles_cut
         if not self.closing:
             row.state = State.BUSY if self.scheduler.at_work else State.IDLE
         self.child.beat()
@@ -215,6 +215,7 @@ class Dispatcher:
             tenant=request.client if self.child.settings.fairness.key == "client" else request.project,
             kind=kind_of(request.service, request.operation, request.pixels),
             payload=(header, body),
+            tile=request.tile,
         )
         self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))
 
@@ -280,6 +281,7 @@ class Dispatcher:
                     reserve=join.reserve,
                     has_open=has_open,
                     prefetches=join.prefetches,
+                    joins=join.joins,
                 )
             )
 
@@ -353,10 +355,12 @@ class Dispatcher:
             decision.generation,
             decision.version,
             time.monotonic(),
+            [other.queued for other in decision.joined],
         )
         header, body = decision.payload
+        beside = [other.payload[0] for other in decision.joined]
         try:
-            frames.send(self.back, [decision.worker, messages.encode(assignment), header, body])
+            frames.send(self.back, [decision.worker, messages.encode(assignment), header, body, *beside])
         except zmq.ZMQError as unreachable:
             self._lost(decision.worker, f"it cannot be reached ({unreachable})", own_fault=False)
 

@@ -103,7 +103,9 @@ class Endings:
         """It timed out while it ran; what waits behind it may have to give up too."""
         if job.timed_out:
             return []
-        job.timed_out, key = True, job.arrival.key
+        key = job.arrival.key
+        for one in job.beside or (job,):
+            one.timed_out = True
         pause = self._breakers.timed_out(key, now)
         if not pause:
             return []

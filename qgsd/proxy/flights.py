@@ -45,7 +45,7 @@ class Job:
     `started`: its answer has. `passed_at`: when an idle worker was first left to others because one with
     the project open will be free soon; `put_off_until`: others go first whose projects are open;
     `only_warm`: one that has to load it will not do. `ahead`: its worker is to run it next;
-    `recalled`: it was so once.
+    `recalled`: it was so once. `beside`: its neighbours, of which one picture is made with its own.
     """
 
     arrival: Arrival
@@ -62,6 +62,7 @@ class Job:
     passed_at: float | None = None
     put_off_until: float | None = None
     only_warm: bool = False
+    beside: tuple[Job, ...] = ()
 
     @property
     def id(self) -> str:

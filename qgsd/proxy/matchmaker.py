@@ -6,6 +6,8 @@ Fair in workers' time over tenants (`shares`); where several workers are idle, p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qgsd.proxy import placement
 from qgsd.proxy.backlog import Backlog
 from qgsd.proxy.bulkhead import Bulkhead
@@ -13,6 +15,7 @@ from qgsd.proxy.costs import Costs
 from qgsd.proxy.decisions import Decision, Dispatch, Limits
 from qgsd.proxy.errands import Errands
 from qgsd.proxy.flights import Job
+from qgsd.proxy.metatiles import Metatiles
 from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Charge, Roster, Worker
 from qgsd.proxy.turns import Line
@@ -31,6 +34,7 @@ class Matchmaker:
         self.limits = limits
         self.bulkhead = Bulkhead()
         self.costs = Costs()
+        self.metatiles = Metatiles(backlog, roster, self.costs)
         # Whether idle workers have no room for a further project, once that has been asked.
         self._full: bool | None = None
         self._backlog = backlog
@@ -141,16 +145,29 @@ class Matchmaker:
     def _begin(self, job: Job, worker: bytes, now: float) -> list[Decision]:
         arrival = job.arrival
         warm = job.generation in self._projects.known(arrival.key).copies.get(worker, ())
-        charge, dispatch = self.assign(job, worker, now, warm=warm)
+        beside = self.metatiles.gather(job, worker, now) if arrival.tile is not None else []
+        charge, dispatch = self.assign(job, worker, now, warm=warm, beside=beside)
         self._roster.begin_job(worker, job.id, arrival.key, arrival.depth, charge)
+        if beside:
+            self._roster.join(worker, (other.id for other in beside))
         self.bulkhead.began(arrival.key)
         room = [] if warm else placement.room(worker, self._projects, self.limits.cache_size, now)
         return [*room, dispatch]
 
     def assign(
-        self, job: Job, worker: bytes, now: float, *, warm: bool, ahead: bool = False
+        self,
+        job: Job,
+        worker: bytes,
+        now: float,
+        *,
+        warm: bool,
+        ahead: bool = False,
+        beside: Sequence[Job] = (),
     ) -> tuple[Charge, Dispatch]:
-        """The job has been taken from its line for this worker: who pays for it, and what is sent."""
+        """The job has been taken from its line for this worker: who pays for it, and what is sent.
+
+        Those `beside` it are rendered with it.
+        """
         arrival = job.arrival
         self._backlog.begin(job, worker, now, ahead=ahead)
         project = self._projects.known(arrival.key)
@@ -159,13 +176,23 @@ class Matchmaker:
             self._projects.used(worker, project, now)
         if job.passed_at is not None:
             project.waited.add(now - job.passed_at, now)
-        expected = self.costs.expected(arrival.key, arrival.kind) + (0.0 if warm else project.cold_seconds)
+        each = self.costs.expected(arrival.key, arrival.kind)
+        expected = each * (1 + len(beside)) + (0.0 if warm else project.cold_seconds)
         charge = Charge(arrival.tenant or arrival.key, arrival.kind, now, expected)
         self._backlog.shares.charge(charge.tenant, expected)
-        queued, remaining = now - job.first.arrived_at, max(0.0, job.deadline - now)
+        queued = now - job.first.arrived_at
+        remaining = max(0.0, max((other.deadline for other in beside), default=0.0) - now, job.deadline - now)
         version = project.version if job.generation == project.generation else ""
         dispatch = Dispatch(
-            worker, job.id, queued, remaining, job.attempt, job.generation, version, arrival.payload
+            worker,
+            job.id,
+            queued,
+            remaining,
+            job.attempt,
+            job.generation,
+            version,
+            arrival.payload,
+            self.metatiles.told(beside, now) if beside else (),
         )
         return charge, dispatch
 
@@ -184,7 +211,7 @@ class Matchmaker:
     def served(self, state: Worker, now: float) -> None:
         """The worker has answered: what that took is what to expect of the next one like it."""
         if state.charge is not None and not state.loaded:
-            self.costs.learn(state.key, state.charge.kind, now - state.began_at)
+            self.costs.learn(state.key, state.charge.kind, (now - state.began_at) / state.tiles)
 
     def freed(self, worker: bytes, key: str) -> None:
         """It has served the key, and goes on unless it leaves: what waits for either may have its turn."""

@@ -69,8 +69,8 @@ class Prefetch:
         project = self._projects.get(key)
         if project is None or project.held or project.changing or job.generation != project.generation:
             return None
-        # What has been at a worker before has cost it, or was recalled.
-        if job.begun or job.recalled or not job.arrival.idempotent:
+        # What has been at a worker before has cost it, or was recalled. Neighbours may come meanwhile.
+        if job.begun or job.recalled or not job.arrival.idempotent or job.arrival.tile is not None:
             return None
         seconds = self._matchmaker.costs.known(key, job.arrival.kind)
         if seconds is None or seconds > _CHEAP:

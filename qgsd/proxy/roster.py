@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 
 def machine_of(worker: bytes) -> bytes:
@@ -45,7 +45,8 @@ class Worker:
     `loaded`: the request had to load its project, and began when that was done.
     `job` stays set when the client was answered without it. `done_at`: when it is expected to be idle.
     `next`: what it was handed before it asked; `recalled`: what it was to have next, and has not said yet
-    that it did not begin it. `prefetches`: it understands both.
+    that it did not begin it. `prefetches`: it understands both. `joins`: it can render neighbours as one;
+    `joined` are those that it renders with `job` and has not answered, of `tiles` in all.
     """
 
     job: str | None = None
@@ -61,10 +62,17 @@ class Worker:
     prefetches: bool = False
     next: Next | None = None
     recalled: str | None = None
+    joins: bool = False
+    joined: set[str] = field(default_factory=set)
+    tiles: int = 1
 
     @property
     def at_work(self) -> bool:
         return self.job is not None or self.errand is not None or self.recalled is not None
+
+    def runs(self, id: str) -> bool:
+        """The request, or with another one."""
+        return self.job == id or id in self.joined
 
     @property
     def may_have_next(self) -> bool:
@@ -130,8 +138,8 @@ class Roster:
 
     # Coming and going.
 
-    def add(self, name: bytes, *, reserve: bool, prefetches: bool = False) -> None:
-        self._workers[name] = Worker(reserve=reserve, prefetches=prefetches)
+    def add(self, name: bytes, *, reserve: bool, prefetches: bool = False, joins: bool = False) -> None:
+        self._workers[name] = Worker(reserve=reserve, prefetches=prefetches, joins=joins)
         self.reserve += reserve
         self._idle[name] = None
 
@@ -158,6 +166,12 @@ class Roster:
         worker = self._begin(name, key, charge.at, charge.seconds)
         worker.job, worker.depth, worker.charge = id, depth, charge
         self._depths[depth] += 1
+
+    def join(self, name: bytes, ids: Iterable[str]) -> None:
+        """It renders these with what it has just begun."""
+        worker = self._workers[name]
+        worker.joined.update(ids)
+        worker.tiles = 1 + len(worker.joined)
 
     def begin_next(self, name: bytes, now: float) -> Next:
         """It has ended a request, and runs the one that it was to have next."""
@@ -193,6 +207,7 @@ class Roster:
         worker = self._workers[name]
         self._uncount(worker)
         worker.job = worker.errand = worker.charge = None
+        worker.tiles = 1
         self.rest(name)
 
     def rest(self, name: bytes) -> None:

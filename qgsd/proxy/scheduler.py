@@ -99,6 +99,11 @@ class Scheduler:
     def workers_at_work(self) -> int:
         return self._roster.at_work
 
+    @property
+    def tiles_cut(self) -> int:
+        """Requests that were answered by the rendering of a neighbour."""
+        return self._matchmaker.metatiles.tiles_cut
+
     def jobs(self) -> list[Job]:
         """What is to be done and being done."""
         return self._backlog.jobs()
@@ -188,14 +193,16 @@ class Scheduler:
         reserve: bool = False,
         has_open: Sequence[Loaded] = (),
         prefetches: bool = False,
+        joins: bool = False,
     ) -> list[Decision]:
         """A worker is idle; one of the `reserve` is there for nested requests.
 
-        One that `prefetches` may be handed a request while it runs another one.
+        One that `prefetches` may be handed a request while it runs another one, one that `joins` several
+        that lie beside each other.
         """
         if worker in self._roster:
             return []
-        self._roster.add(worker, reserve=reserve, prefetches=prefetches)
+        self._roster.add(worker, reserve=reserve, prefetches=prefetches, joins=joins)
         if not reserve:
             self._matchmaker.bulkhead.joined()
         self._workerless_since = None
@@ -222,6 +229,7 @@ class Scheduler:
         state = self._roster.get(worker)
         if state is None:
             return []
+        decisions: list[Decision] = []
         if state.recalled == id:
             state.recalled = None
             self._roster.rest(worker)
@@ -229,10 +237,10 @@ class Scheduler:
             self._prefetch.give_back(state)
             self._roster.rest(worker)
         elif state.job == id and not ((job := self._backlog.get(id)) and job.started):
-            self._vacate(worker, state, now, free=True)
+            decisions += self._vacate(worker, state, now, free=True)
             if job is not None and job.worker == worker:
                 self._backlog.recall(job)
-        decisions = self._release_idle(worker, state, now)
+        decisions += self._release_idle(worker, state, now)
         if self._closing:
             decisions += self._give_back_all()
         return [*decisions, *self._match(now)]
@@ -240,15 +248,18 @@ class Scheduler:
     def answering(self, worker: bytes, id: str) -> list[Rider]:
         """A piece of an answer came: for whom it is, empty when nobody waits for it any more."""
         state, job = self._roster.get(worker), self._backlog.get(id)
-        if state is None or job is None or state.job != id or job.worker != worker:
+        if state is None or job is None or job.worker != worker or not state.runs(id):
             return []
         self._backlog.start(job)
         return list(job.riders.values())
 
     def finished(self, worker: bytes, id: str, now: float) -> list[Decision]:
         state = self._roster.get(worker)
-        if state is None or state.job != id:
+        if state is None or not state.runs(id):
             return []
+        if state.job != id:
+            beside = self._matchmaker.metatiles.finished(worker, state, id)
+            return self._served(beside.arrival) if beside is not None else []
         job = self._backlog.get(id)
         decisions: list[Decision] = []
         if job is not None and job.worker == worker:
@@ -256,8 +267,9 @@ class Scheduler:
             self._backlog.end_all(job)
         self._matchmaker.served(state, now)
         if (project := self._projects.get(state.key)) and worker in project.copies:
-            self._projects.measured_service(project, now - state.began_at, now, first=state.loaded)
-        self._vacate(worker, state, now)
+            seconds = (now - state.began_at) / state.tiles
+            self._projects.measured_service(project, seconds, now, first=state.loaded)
+        decisions += self._vacate(worker, state, now)
         decisions += self._release_idle(worker, state, now)
         # Also when it leaves: its key may have one worker more now.
         return [*decisions, *self._match(now, all_awake=state.leaving)]
@@ -267,8 +279,8 @@ class Scheduler:
         state, job = self._roster.get(worker), self._backlog.get(id)
         if state is None or state.job != id:
             return []
-        self._vacate(worker, state, now)
-        decisions = self._release_idle(worker, state, now)
+        decisions = self._vacate(worker, state, now)
+        decisions += self._release_idle(worker, state, now)
         if job is not None and job.worker == worker:
             decisions += self._endings.ran_out(job, now)
         return [*decisions, *self._match(now)]
@@ -287,6 +299,7 @@ class Scheduler:
         decisions = [] if state.leaving else self.keeper.worker_gone(worker, now, reason if own_fault else "")
         if self._prefetch.give_back(state) and self._closing:
             decisions += self._give_back_all()
+        decisions += self._take_apart(worker, state, lost=True)
         if state.errand is not None:
             decisions += self.keeper.errand_lost(state.errand, reason)
         self._note_workerless(now)
@@ -297,7 +310,9 @@ class Scheduler:
             self._note_cost(state.key, now, own_fault=own_fault or job is None)
         if job is None or job.worker != worker:
             return [*decisions, *self._match(now)]
-        decisions += self._losses.of_worker(job, worker, now, reason, own_fault, closing=self._closing)
+        # Of several that were rendered as one nobody knows which it was.
+        blamed = own_fault and state.tiles == 1
+        decisions += self._losses.of_worker(job, worker, now, reason, blamed, closing=self._closing)
         return [*decisions, *self._match(now)]
 
     def _note_cost(self, key: str, now: float, *, own_fault: bool) -> None:
@@ -341,8 +356,8 @@ class Scheduler:
         if state is None or state.job != id:
             return []
         key = state.key
-        self._vacate(worker, state, now)
-        decisions = self._release_idle(worker, state, now)
+        decisions = self._vacate(worker, state, now)
+        decisions += self._release_idle(worker, state, now)
         project = self._projects.known(key)
         if not project.holders(project.generation) and key not in self.keeper.reloads:
             # Nobody has the old one any more: what is there is what is served.
@@ -432,12 +447,22 @@ class Scheduler:
             return []
         return [Reinforce(wanted)]
 
-    def _vacate(self, worker: bytes, state: Worker, now: float, *, free: bool = False) -> None:
+    def _vacate(self, worker: bytes, state: Worker, now: float, *, free: bool = False) -> list[Decision]:
+        decisions = self._take_apart(worker, state)
         self._matchmaker.settle(state, now, free=free)
         self._matchmaker.bulkhead.ended(state.key)
         self._roster.end_work(worker)
         self._prefetch.begin(worker, now)
         self._matchmaker.freed(worker, state.key)
+        return decisions
+
+    def _take_apart(self, worker: bytes, state: Worker, *, lost: bool = False) -> list[Decision]:
+        """What was rendered with something else, and has not been answered, is for others."""
+        if not state.joined:
+            return []
+        retried = lost and not self._closing
+        decisions = self._matchmaker.metatiles.take_apart(worker, state, retried=retried)
+        return decisions + (self._give_back_all() if self._closing else [])
 
     def _release_old(self) -> list[Decision]:
         """The last request of an old generation may have ended."""

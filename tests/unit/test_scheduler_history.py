@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from qgsd.messages import Tile
 from qgsd.proxy.decisions import (
     Arrival,
     Continue,
@@ -58,6 +59,9 @@ class Work:
     started: bool = False
     worker: bytes | None = None
     ahead: bool = False
+    # It has been at a worker, and would have been run; it was rendered with others and is not any more.
+    ran: bool = False
+    alone: bool = False
 
 
 @dataclasses.dataclass
@@ -99,7 +103,7 @@ class Known:
     @property
     def due(self) -> float:
         """When it has to be given up if nothing happens."""
-        first_wait = not self.attempts
+        first_wait = not self.work.ran
         return min(self.deadline, self.at + QUEUE_TIMEOUT) if first_wait else self.deadline
 
 
@@ -116,6 +120,12 @@ class Model:
     # What workers have next, and what they have not declined yet though it was recalled.
     ahead: dict[bytes, str] = dataclasses.field(default_factory=dict)
     recalled: dict[bytes, str] = dataclasses.field(default_factory=dict)
+    # What workers render with what they run, and have not answered; how many there were, itself included.
+    beside: dict[bytes, list[str]] = dataclasses.field(default_factory=dict)
+    tiles: dict[bytes, int] = dataclasses.field(default_factory=dict)
+    apart: set[str] = dataclasses.field(default_factory=set)
+    broken: set[str] = dataclasses.field(default_factory=set)
+    joining: set[bytes] = dataclasses.field(default_factory=set)
     prefetching: set[bytes] = dataclasses.field(default_factory=set)
     idle: set[bytes] = dataclasses.field(default_factory=set)
     leaving: set[bytes] = dataclasses.field(default_factory=set)
@@ -193,7 +203,8 @@ class Model:
         assert not self.closed, "a request was begun while closing"
         assert all(one.due > self.now for one in riders), "a request that is over its time was begun"
         assert sent.queued == self.now - riders[0].at
-        assert sent.remaining == max(one.deadline for one in riders) - self.now
+        with_it = [one for other in sent.joined for one in self.works[other.id].riders.values()]
+        assert sent.remaining == max(one.deadline for one in riders + with_it) - self.now
         assert sent.attempt == work.attempts + 1 <= MAX_UNLUCKY_ATTEMPTS
         assert self.kills[sent.id] < MAX_ATTEMPTS, "a request that had killed twice was run again"
         work.worker, work.began = sent.worker, self.now
@@ -202,8 +213,54 @@ class Model:
             return
         assert sent.worker in self.idle, "that worker has gone, goes, or has a request"
         work.attempts += 1
+        work.ran = True
         self.idle.remove(sent.worker)
         self.running[sent.worker] = sent.id
+        self.tiles[sent.worker] = 1 + len(sent.joined)
+        if sent.joined:
+            self.dispatch_beside(work, sent)
+
+    def dispatch_beside(self, work: Work, sent: Dispatch) -> None:
+        """Neighbours go with it."""
+        self.seen["beside"] += 1
+        first = self.known[work.id].arrival
+        assert sent.worker in self.joining, "it cannot render several as one"
+        assert work.attempts == 1, "what may have cost a worker is rendered by itself"
+        assert first.tile is not None
+        places = {first.tile.at}
+        assert 1 + len(sent.joined) <= first.tile.most
+        for other in sent.joined:
+            beside, arrival = self.works[other.id], self.known[other.id].arrival
+            assert (arrival.key, arrival.tile.row) == (first.key, first.tile.row)
+            assert beside.riders, "nobody waits for it"
+            assert beside.worker is None, "it is at a worker"
+            assert not beside.attempts, "it is rendered by itself now"
+            assert not beside.alone, "it was taken apart before"
+            assert all(one.due > self.now for one in beside.riders.values()), "it is over its time"
+            assert other.queued == self.now - next(iter(beside.riders.values())).at
+            places.add(arrival.tile.at)
+            beside.worker, beside.began, beside.attempts, beside.ran = sent.worker, self.now, 1, True
+        assert len(places) == 1 + len(sent.joined), "one of them twice"
+        assert max(places) - min(places) == len(sent.joined), "the picture has a gap"
+        self.beside[sent.worker] = [other.id for other in sent.joined]
+
+    def take_apart(self, worker: bytes, *, lost: bool = False) -> None:
+        """What was rendered with something else, and has not been answered, waits again."""
+        for id in self.beside.pop(worker, ()):
+            work = self.works[id]
+            if not work.riders or work.worker != worker:
+                continue
+            self.seen["apart"] += 1
+            if work.started:
+                self.broken.add(id)
+                continue
+            work.attempts = 0
+            # By itself from now on, for the model as for the scheduler.
+            work.alone = True
+            if lost and not self.closed:
+                self.apart.add(id)
+            else:
+                work.worker = None
 
     def hand_over(self, work: Work, worker: bytes) -> None:
         """The worker has it next."""
@@ -224,11 +281,14 @@ class Model:
 
     def next_one(self, worker: bytes) -> None:
         """The worker has ended its request."""
+        self.take_apart(worker)
         del self.running[worker]
         if worker in self.ahead:
             id = self.running[worker] = self.ahead.pop(worker)
             self.works[id].ahead = False
             self.works[id].attempts += 1
+            self.works[id].ran = True
+            self.tiles[worker] = 1
         else:
             self.rest(worker)
 
@@ -239,12 +299,13 @@ class Model:
     def retry(self, work: Work, key: str, worker: bytes) -> None:
         arrival = self.known[work.id].arrival
         assert work.riders, "nobody waits for it"
-        assert self.lost == (worker, work.id), "its worker was not lost"
+        assert self.lost == (worker, work.id) or work.id in self.apart, "its worker was not lost"
         assert arrival.key == key
         assert arrival.idempotent, "a write was tried again"
         assert not work.started, "half an answer was begun anew"
         assert not self.closed
         work.worker = None
+        self.apart.discard(work.id)
 
     def fail(self, failure: Fail) -> None:
         one = self.open(failure.id)
@@ -257,7 +318,7 @@ class Model:
                 504,
                 one.worker is not None and not one.work.ahead and self.now + self.slack >= one.deadline,
             ),
-            "worker_lost": (500, self.lost == (one.worker, one.work.id)),
+            "worker_lost": (500, self.lost == (one.worker, one.work.id) or one.work.id in self.broken),
             "quarantined": (500, one.arrival.fingerprint in self.poisonous),
             "project_unavailable": (503, one.arrival.key in self.tripped),
         }
@@ -287,6 +348,7 @@ class Model:
     def remove(self, worker: bytes) -> None:
         self.idle.discard(worker)
         self.leaving.discard(worker)
+        self.take_apart(worker, lost=True)
         self.running.pop(worker, None)
         self.recalled.pop(worker, None)
         if id := self.ahead.pop(worker, None):
@@ -311,7 +373,7 @@ class History(RuleBasedStateMachine):
         self.limits = Limits(queue, QUEUE_TIMEOUT, GRACE, share=share, breaker_timeouts=1, breaker_pause=20.0)
         self.scheduler = self.model.scheduler = Scheduler(self.limits, 0.0)
         self.serial = 0
-        return multiple(*[self.join(False, True, True) for _ in range(workers)])
+        return multiple(*[self.join(False, True, True, True) for _ in range(workers)])
 
     @rule(
         target=requests,
@@ -321,12 +383,25 @@ class History(RuleBasedStateMachine):
         depth=st.sampled_from([0, 0, 0, 1, 2]),
         print=st.integers(0, 3),
         shared=st.booleans(),
+        place=st.none() | st.integers(0, 5),
     )
-    def arrive(self, key: str, idempotent: bool, timeout: float, depth: int, print: int, shared: bool) -> str:
+    def arrive(
+        self,
+        key: str,
+        idempotent: bool,
+        timeout: float,
+        depth: int,
+        print: int,
+        shared: bool,
+        place: int | None = None,
+    ) -> str:
         self.serial += 1
         id, peer = f"r{self.serial}", b"http%d" % (self.serial % 2)
         flight = f"{key}{print}" if shared and idempotent and not depth else ""
-        arrival = Arrival(id, peer, key, idempotent, timeout, f"{key}{print}", depth=depth, flight=flight)
+        mark = f"{key}{print}" if place is None else f"{key}{place}"
+        tile = Tile(key, float(place), 1.0, 3) if place is not None and idempotent else None
+        flight = f"{flight}.{place}" if flight and tile else flight
+        arrival = Arrival(id, peer, key, idempotent, timeout, mark, depth=depth, flight=flight, tile=tile)
         before = len(self.model.waiting())
         work, joined = self.model.joinable(arrival), self.scheduler.coalesced
         decisions = self.scheduler.arrived(arrival, self.model.now)
@@ -371,6 +446,10 @@ class History(RuleBasedStateMachine):
             self.finish(worker)
         return multiple(*[self.arrive(key, True, 20.0, 0, 9, False) for _ in range(count)])
 
+    @rule(target=requests, key=st.sampled_from("ab"), places=st.permutations(range(5)))
+    def arrive_in_a_row(self, key: str, places: list[int]) -> object:
+        return multiple(*[self.arrive(key, True, 20.0, 0, 8, False, place) for place in places])
+
     @rule(id=requests)
     def arrive_twice(self, id: str) -> None:
         if self.scheduler.is_open(id):
@@ -381,8 +460,9 @@ class History(RuleBasedStateMachine):
         reserve=st.sampled_from([False, False, True]),
         warm=st.booleans(),
         prefetches=st.booleans(),
+        joins=st.booleans(),
     )
-    def join(self, reserve: bool, warm: bool, prefetches: bool) -> bytes:
+    def join(self, reserve: bool, warm: bool, prefetches: bool, joins: bool) -> bytes:
         if self.model.closed:
             return multiple()
         self.serial += 1
@@ -391,6 +471,8 @@ class History(RuleBasedStateMachine):
         self.model.workerless_since = None
         if prefetches:
             self.model.prefetching.add(worker)
+        if joins:
+            self.model.joining.add(worker)
         self.model.take(
             self.scheduler.joined(
                 worker,
@@ -398,6 +480,7 @@ class History(RuleBasedStateMachine):
                 reserve=reserve,
                 has_open=[Loaded(key, 1, "loaded", "v1", 0.1) for key in "abc" if warm],
                 prefetches=prefetches,
+                joins=joins,
             )
         )
         assert self.scheduler.joined(worker, self.model.now) == [], "joined twice"
@@ -427,6 +510,28 @@ class History(RuleBasedStateMachine):
         assert told == {id: one.arrival.peer for id, one in expected.items()}
         work.started = work.started or bool(expected)
 
+    @rule(worker=workers, completely=st.booleans())
+    def answer_one_beside(self, worker: bytes, completely: bool) -> None:
+        """A neighbour of what it runs is answered."""
+        model = self.model
+        if not model.beside.get(worker):
+            return
+        id = model.beside[worker][0]
+        work = model.works[id]
+        told = {rider.arrival.id for rider in self.scheduler.answering(worker, id)}
+        assert told == (set(work.riders) if work.worker == worker else set())
+        work.started = work.started or bool(told)
+        if not completely:
+            return
+        model.beside[worker].remove(id)
+        cut = self.scheduler.tiles_cut
+        if told:
+            model.kills[model.known[id].arrival.fingerprint] *= 0
+        for rider in told:
+            model.end(rider)
+        model.take(self.scheduler.finished(worker, id, model.now))
+        assert self.scheduler.tiles_cut == cut + len(told)
+
     @rule(worker=workers)
     def decline(self, worker: bytes) -> None:
         """It has heard of a recall, or it leaves and wants nothing more."""
@@ -437,6 +542,7 @@ class History(RuleBasedStateMachine):
                 return
             # It was sent while the worker said that it leaves.
             work = model.works.get(id)
+            model.take_apart(worker)
             del model.running[worker]
             if work is not None and work.worker == worker:
                 work.worker, work.attempts = None, work.attempts - 1
@@ -515,10 +621,11 @@ class History(RuleBasedStateMachine):
         if id is not None and model.works[id].riders and model.works[id].worker == worker:
             model.lost = worker, id
             for mark in (id, model.known[id].arrival.fingerprint):
-                model.kills[mark] += own_fault
+                model.kills[mark] += own_fault and model.tiles[worker] == 1
         model.remove(worker)
         model.take(self.scheduler.lost(worker, model.now, "SIGSEGV", own_fault=own_fault))
         model.lost = None
+        assert not model.apart, "what was rendered with it is at nobody"
         assert self.scheduler.lost(worker, model.now, "again") == []
 
     @rule(id=requests, sure=SELDOM)
@@ -634,6 +741,7 @@ def remains(scheduler: Scheduler) -> dict[str, object]:
         if isinstance(value, dict | list | set | int)
     }
     del held["coalesced"]
+    held["rows"] = scheduler._backlog.rows._rows
     held["waits"], held["of_length"] = scheduler._backlog._waits._lines, scheduler._backlog._waits._of_length
     held["active"] = scheduler._backlog.shares._active
     held["parked"], held["entries"] = scheduler._backlog.turns._parked, scheduler._backlog.turns._entries
@@ -654,6 +762,6 @@ def test_any_history_keeps_the_promises() -> None:
     common = {
         "Dispatch", "Retry", "Release", "Forget", "GiveBack", "Tripped", "Reinforce",
         "no_worker", "queue_full", "queue_timeout", "timeout", "worker_lost", "project_unavailable",
-        "joined", "ahead", "Recall",
+        "joined", "ahead", "Recall", "beside", "apart",
     }  # fmt: skip
     assert common - set(History.total) == set(), "these never happened: the histories are too tame"
