@@ -44,20 +44,25 @@ def _present(names: list[str]) -> list[str]:
     return found
 
 
+def built(data: Path) -> Path:
+    """The folder of the projects, made if need be."""
+    if not is_built(data):
+        print("building the data ...", file=sys.stderr)
+        subprocess.run(["/usr/bin/python3", str(HERE / "data" / "build.py"), str(data)], check=True)
+    return (data / "root").resolve()
+
+
 def main() -> None:
     options = _arguments()
     if options.quick:
         options.rounds, options.pace = 1, 0.25
-    if not is_built(options.data):
-        print("building the data ...", file=sys.stderr)
-        subprocess.run(["/usr/bin/python3", str(HERE / "data" / "build.py"), str(options.data)], check=True)
+    root = built(options.data)
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     wanted = [one for one in workloads.known() if not options.only or one.key in options.only]
-    root = (options.data / "root").resolve()
     record = Run(root, _present(options.servers), options.rounds, options.pace, say).go(wanted)
     print(table.markdown(record))
     if options.json:

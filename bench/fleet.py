@@ -11,89 +11,81 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import statistics
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from bench.affinity import BIN, Result, build, free_port, load, running
+from bench.__main__ import DATA, built
+from bench.load import Load, Stream
+from bench.servers.base import START_SECONDS, Server, ServerFailed, Setting, free_port
+from bench.servers.qgsd import BIN, Qgsd
+from bench.workloads import requests
 
 MACHINES, WORKERS = 3, 2
 
 
-def wait_for_workers(control: str, number: int) -> None:
-    """Until so many are at the queue."""
-    until = time.monotonic() + 60
+class Fleet(Qgsd):
+    """A proxy without workers, and machines of them."""
+
+    name = "fleet"
+
+    def launch(self) -> None:
+        key, back, root = str(self.folder / "key"), free_port(), str(self.setting.root)
+        subprocess.run([str(BIN / "qgsd"), "keygen", key], check=True, capture_output=True)
+        quiet = ["--set", "logging.access=off", "--logging", "warning"]
+        proxy = ["run", "--proxy", "--rootdir", root, "-b", "127.0.0.1", "-p", str(self.port)]
+        proxy += ["--set", f"zmq.bindaddr=tcp://127.0.0.1:{back}", "--set", f"zmq.key_file={key}"]
+        self.spawn([str(BIN / "qgsd"), *proxy, "--pidfile", str(self.folder / "qgsd.pid"), *quiet])
+        for number in range(MACHINES):
+            machine = ["worker", "--host", "127.0.0.1", "--port", str(back), "--rootdir", root]
+            machine += ["--key-file", key, "-w", str(WORKERS), "--set", f"worker.name=m{number}"]
+            pidfile = ["--pidfile", str(self.folder / f"m{number}.pid")]
+            self.spawn([str(BIN / "qgsd"), *machine, *pidfile, *quiet])
+
+
+def _wait_for_workers(server: Qgsd) -> None:
+    """Until all are at the queue."""
+    until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
-        line = [str(BIN / "qgsdctl"), "--control", control, "--json", "status"]
-        told = subprocess.run(line, capture_output=True, text=True)
-        if told.returncode == 0 and json.loads(told.stdout)["worker_time"]["joined"] >= number:
-            return
+        with contextlib.suppress(subprocess.SubprocessError):
+            if server.ctl("status")["worker_time"]["joined"] >= MACHINES * WORKERS:
+                return
         time.sleep(0.2)
-    raise SystemExit(f"not within a minute: {number} workers")
+    raise ServerFailed(f"not within a minute: {MACHINES * WORKERS} workers of {server.name}")
 
 
-def started(stack: contextlib.ExitStack, folder: Path, name: str, arguments: list[str], port: int) -> str:
-    """Start it; the address of its control socket."""
-    pidfile = folder / f"{name}.pid"
-    line = [str(BIN / "qgsd"), *arguments, "--pidfile", str(pidfile), "--set", "logging.access=off"]
-    if arguments[0] == "run":
-        line += ["-p", str(port)]
-    stack.enter_context(running(line, port, folder / f"{name}.log"))
-    return f"ipc://{folder / f'{name}.run' / 'control'}"
-
-
-def start_all(stack: contextlib.ExitStack, folder: Path) -> dict[str, int]:
-    """The ports of both sides, all workers at their queues."""
-    root, key, back = str(folder / "root"), str(folder / "key"), free_port()
-    subprocess.run([str(BIN / "qgsd"), "keygen", key], check=True, capture_output=True)
-    ports = {"local": free_port(), "fleet": free_port()}
-    local = ["run", "--rootdir", root, "-w", str(MACHINES * WORKERS)]
-    proxy = ["run", "--proxy", "--rootdir", root]
-    proxy += ["--set", f"zmq.bindaddr=tcp://127.0.0.1:{back}", "--set", f"zmq.key_file={key}"]
-    controls = [started(stack, folder, "local", local, ports["local"])]
-    controls.append(started(stack, folder, "proxy", proxy, ports["fleet"]))
-    for number in range(MACHINES):
-        machine = ["worker", "--host", "127.0.0.1", "--port", str(back), "--rootdir", root, "--key-file", key]
-        machine += ["-w", str(WORKERS), "--set", f"worker.name=m{number}"]
-        started(stack, folder, f"m{number}", machine, ports["fleet"])
-    for control in controls:
-        wait_for_workers(control, MACHINES * WORKERS)
-    return ports
+def _started(stack: contextlib.ExitStack, kind: type[Qgsd], folder: Path, root: Path) -> Server:
+    server = kind(folder / kind.name, Setting(root, workers=MACHINES * WORKERS))
+    stack.callback(server.stop)
+    server.start(requests.tile(33, 21))
+    _wait_for_workers(server)
+    return server
 
 
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser = argparse.ArgumentParser(prog="python -m bench.fleet", description=__doc__, formatter_class=raw)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--clients", type=int, default=8)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
-        (folder / "root").mkdir()
-        names = build(folder / "root", 1)
-        ports = start_all(stack, folder)
-        for port in ports.values():
-            load(port, names, options.clients, options.seconds, seed=0)
-        rounds: list[dict[str, Result]] = []
+    root = built(DATA)
+    load = Load((Stream(tuple(requests.light_tiles()), options.clients),), options.seconds)
+    with tempfile.TemporaryDirectory(prefix="qgsd-bench-") as name, contextlib.ExitStack() as stack:
+        servers = [_started(stack, kind, Path(name), root) for kind in (Qgsd, Fleet)]
+        for server in servers:
+            server.run(load)
+        ratios, failed = list[float](), 0
         print("| round | local /s | fleet /s | ratio |\n|---|---|---|---|")
         for number in range(options.rounds):
-            order = sorted(ports, reverse=bool(number % 2))
-            result = {
-                side: load(ports[side], names, options.clients, options.seconds, number) for side in order
-            }
-            rounds.append(result)
-            speeds = {side: len(one.seconds) / one.took for side, one in result.items()}
-            ratio = speeds["fleet"] / speeds["local"]
-            print(f"| {number} | {speeds['local']:.1f} | {speeds['fleet']:.1f} | {ratio:.3f} |", flush=True)
-        failed = sum(one.failed for result in rounds for one in result.values())
-        ratios = [
-            (len(one["fleet"].seconds) / one["fleet"].took) / (len(one["local"].seconds) / one["local"].took)
-            for one in rounds
-        ]
+            order = servers[::-1] if number % 2 else servers
+            results = {server.name: server.run(load)[0] for server in order}
+            local, fleet = results[Qgsd.name].rate, results[Fleet.name].rate
+            ratios.append(fleet / local)
+            failed += sum(result.failed for result in results.values())
+            print(f"| {number} | {local:.1f} | {fleet:.1f} | {ratios[-1]:.3f} |", flush=True)
         print(f"\nmedian ratio {statistics.median(ratios):.3f}, {failed} failed")
 
 

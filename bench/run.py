@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from bench.report.record import Record
 from bench.servers import known as servers_known
@@ -32,7 +33,7 @@ class Run:
         self.say = say
         self.record = Record()
 
-    def go(self, workloads: list[Workload | Alone]) -> Record:
+    def go(self, workloads: list[Workload | Alone[Any]]) -> Record:
         with tempfile.TemporaryDirectory(prefix="qgsd-bench-") as folder:
             # nginx, started as root, changes to a user of its own.
             os.chmod(folder, 0o755)
@@ -47,7 +48,7 @@ class Run:
     def _shared(self, folder: Path, setting: Setting, workloads: list[Workload]) -> None:
         running: list[AnyServer] = []
         limit = InProcess(folder / "limit", setting)
-        probe = requests.tile(33, 21, "p000.qgs" if setting.root != self.root else "world.qgs")
+        probe = requests.tile(33, 21)
         try:
             limit.start(probe)
             for workload in workloads:
@@ -78,19 +79,21 @@ class Run:
             measured = Measured(failed=1, wrong=[str(failed)])
         self._keep(number, workload, server.name, measured)
 
-    def _alone(self, folder: Path, workload: Alone) -> None:
+    def _alone(self, folder: Path, workload: Alone[Any]) -> None:
+        chosen = [servers_known[name] for name in self.servers]
+        kinds: list[type[AnyServer]] = [kind for kind in chosen if issubclass(kind, Server)]
+        if InProcess.name in self.servers:
+            kinds += workload.limits
+        workload.prepare(folder / "reference", self.root)
         for number in range(min(self.rounds, workload.rounds)):
-            for name in self.servers:
-                kind = servers_known[name]
-                if name in workload.without or not issubclass(kind, Server):
-                    continue
+            for kind in kinds:
                 try:
-                    measured = workload.measure(kind, folder / f"{name}-{number}", self.root, self.pace)
+                    measured = workload.measure(kind, folder / f"{kind.name}-{number}", self.root, self.pace)
                 except ServerFailed as failed:
                     measured = Measured(failed=1, wrong=[str(failed)])
-                self._keep(number, workload, name, measured)
+                self._keep(number, workload, kind.name, measured)
 
-    def _keep(self, number: int, workload: Workload | Alone, name: str, measured: Measured) -> None:
+    def _keep(self, number: int, workload: Workload | Alone[Any], name: str, measured: Measured) -> None:
         self.record.add(workload, name, measured)
         told = ", ".join(f"{key} {value:.4g}" for key, value in measured.figures.items())
         trouble = f", {measured.failed} of {measured.answers} WRONG" if measured.failed else ""

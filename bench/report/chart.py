@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.report.record import Record
-from bench.report.table import OURS
-from bench.servers.in_process import InProcess
+from bench.report.record import OURS, Record
+from bench.servers.in_process import InProcess, InProcessBound
 
 
 def draw(record: Record, path: Path) -> None:
@@ -16,7 +15,7 @@ def draw(record: Record, path: Path) -> None:
     from pygal.style import CleanStyle
 
     # The limit is no rival; the table has it.
-    rivals = [name for name in record.servers() if name not in (OURS, InProcess.name)]
+    rivals = [name for name in record.servers() if name not in (OURS, InProcess.name, InProcessBound.name)]
     charted = [row for row in record.rows.values() if row.figure.charted]
     rows = [row for row in charted if any(row.ratio(OURS, name) for name in rivals)]
     style = CleanStyle(value_font_size=11, label_font_size=11)

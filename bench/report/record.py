@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.servers.qgsd import Qgsd
 from bench.workloads.base import Alone, Figure, Measured, Workload
+
+OURS = Qgsd.name
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Record:
         self.wrong: dict[tuple[str, str], list[str]] = defaultdict(list)
         self.lacking: dict[tuple[str, str], str] = {}
 
-    def add(self, workload: Workload | Alone, server: str, measured: Measured) -> None:
+    def add(self, workload: Workload | Alone[Any], server: str, measured: Measured) -> None:
         for figure in workload.figures:
             row = self.rows.setdefault((workload.key, figure.key), Row(workload.key, workload.title, figure))
             if figure.key in measured.figures:
@@ -63,22 +66,45 @@ class Record:
         return list(found)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for machines."""
+        """Everything, for machines. Ratios are qgsd's to each of the others; more than 1: it is ahead."""
         return {
             "machine": machine(),
-            "figures": [
-                {
-                    "workload": row.workload, "title": row.title, "figure": row.figure.key,
-                    "unit": row.figure.unit, "more_is_better": row.figure.more, "values": dict(row.values),
-                }
-                for row in self.rows.values()
-            ],
+            "figures": [self._figure(row) for row in self.rows.values()],
             "answers": [
                 {"workload": workload, "server": server, "failed": failed, "answers": answers,
                  "wrong": self.wrong[workload, server][:5]}
                 for (workload, server), (failed, answers) in self.failed.items()
             ],
+            "lacking": [
+                {"workload": workload, "server": server, "why": why}
+                for (workload, server), why in self.lacking.items()
+            ],
         }  # fmt: skip
+
+    @staticmethod
+    def _figure(row: Row) -> dict[str, Any]:
+        return {
+            "workload": row.workload, "title": row.title, "figure": row.figure.key, "unit": row.figure.unit,
+            "more_is_better": row.figure.more, "charted": row.figure.charted, "values": dict(row.values),
+            "medians": {name: row.median(name) for name in row.values},
+            "ratios": {name: row.ratio(OURS, name) for name in row.values if name != OURS},
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Record:
+        """What `as_json` has told."""
+        record = cls()
+        for one in told["figures"]:
+            figure = Figure(one["figure"], one["unit"], one["more_is_better"], one["charted"])
+            row = Row(one["workload"], one["title"], figure)
+            row.values.update(one["values"])
+            record.rows[row.workload, figure.key] = row
+        for one in told["answers"]:
+            record.failed[one["workload"], one["server"]] = [one["failed"], one["answers"]]
+            record.wrong[one["workload"], one["server"]] = one["wrong"]
+        for one in told["lacking"]:
+            record.lacking[one["workload"], one["server"]] = one["why"]
+        return record
 
 
 def machine() -> dict[str, str]:

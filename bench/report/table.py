@@ -3,21 +3,42 @@
 
 from __future__ import annotations
 
-from bench.report.record import Record, Row
+from bench.report.record import OURS, Record, Row
+from bench.servers.in_process import InProcess, InProcessBound
 
-OURS = "qgsd"
+
+def for_docs(record: Record) -> str:
+    """The figures that matter, beside each other; against the limit where there is one."""
+    rivals = [name for name in record.servers() if name not in (OURS, InProcess.name, InProcessBound.name)]
+    ratios = [*(f"qgsd / {name}" for name in rivals), "qgsd / limit"]
+    head = ["work", OURS, *rivals, "in process", *ratios]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for row in record.rows.values():
+        if not row.figure.charted:
+            continue
+        limits = [name for name in (InProcessBound.name, InProcess.name) if row.median(name) is not None]
+        values = [_value(record, row, name) for name in (OURS, *rivals, InProcess.name)]
+        if InProcessBound.name in limits:
+            values[-1] += f" (bound: {_value(record, row, InProcessBound.name)})"
+        compared = [_ratio(row, name) for name in (*rivals, *limits[:1])]
+        lines.append(_line([_title(row), *values, *compared, *(["–"] if not limits else [])]))
+    return "\n".join([*lines, *_troubles(record)])
 
 
 def markdown(record: Record) -> str:
+    """All of it."""
     servers = record.servers()
     others = [name for name in servers if name != OURS]
     head = ["work", *servers, *(f"qgsd / {name}" for name in others)]
     lines = [_line(head), _line(["---"] * len(head))]
     for row in record.rows.values():
-        title = f"{row.title}: {row.figure.key.replace('_', ' ')}, {row.figure.unit}"
         values = [_value(record, row, name) for name in servers]
-        lines.append(_line([title, *values, *(_ratio(row, name) for name in others)]))
+        lines.append(_line([_title(row), *values, *(_ratio(row, name) for name in others)]))
     return "\n".join([*lines, *_troubles(record)])
+
+
+def _title(row: Row) -> str:
+    return f"{row.title}: {row.figure.key.replace('_', ' ')}, {row.figure.unit}"
 
 
 def _line(cells: list[str]) -> str:

@@ -162,7 +162,7 @@ class Server(ABC):
 
     def pss(self) -> int:
         """Bytes of memory of all its processes, what they share counted once (proportional set size)."""
-        return sum(_pss(member.pid) for member in self.family())
+        return sum(pss_of(member.pid) for member in self.family())
 
     def kill_workers(self) -> None:
         for pid in self.worker_pids():
@@ -182,7 +182,8 @@ class Server(ABC):
         return clients.wrk(self.address, request, body, connections, seconds)
 
 
-def _pss(pid: int) -> int:
+def pss_of(pid: int) -> int:
+    """Bytes, 0 when the process has gone."""
     try:
         for row in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if row.startswith("Pss:"):

@@ -9,25 +9,31 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
 from bench.load import HOST, Load, Request, Result, Stream
-from bench.servers.base import Setting, environment
+from bench.servers.base import Setting, environment, pss_of
 
 _PROGRAM = Path(__file__).parent / "in_process_worker.py"
 
 
 class InProcess:
     name = "in process"
+    settling = 0.0
 
     def __init__(self, folder: Path, setting: Setting) -> None:
         self.folder = folder
         self.setting = setting
         self.processes: list[subprocess.Popen[str]] = []
+        self._loads: dict[int, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
@@ -40,8 +46,8 @@ class InProcess:
         with (self.folder / "log").open("ab") as log:
             self.processes = [
                 subprocess.Popen(
-                    ["/usr/bin/python3", str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    stderr=log, text=True, cwd=self.setting.root, env=environment(),
+                    ["/usr/bin/python3", str(_PROGRAM), str(self.setting.cache)], stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.setting.root, env=environment(),
                 )
                 for _ in range(self.setting.workers)
             ]  # fmt: skip
@@ -66,25 +72,36 @@ class InProcess:
     def family(self) -> list[psutil.Process]:
         return [psutil.Process(process.pid) for process in self.processes]
 
+    def pss(self) -> int:
+        """Bytes of memory of all of them, what they share counted once."""
+        return sum(pss_of(process.pid) for process in self.processes)
+
+    def loads(self) -> int:
+        """How often a project was opened by what `run` asked."""
+        return sum(self._loads.values())
+
     # Reference.
 
-    def _answer_job(self, request: Request) -> dict[str, Any]:
-        return {"host": HOST, "request": asdict(request), "file": str(self.folder / "body")}
+    def _answer_job(self, request: Request, number: int = 0) -> dict[str, Any]:
+        return {"host": HOST, "request": asdict(request), "file": str(self.folder / f"body{number}")}
 
     def body(self, request: Request) -> bytes:
         """QGIS's own answer."""
         self._tell(self.processes[0], self._answer_job(request))
         self._hear(self.processes[0])
-        return (self.folder / "body").read_bytes()
+        return (self.folder / "body0").read_bytes()
 
     def with_expected(self, requests: list[Request]) -> tuple[Request, ...]:
         """The same requests, each with the status and body that QGIS itself gives."""
-        told = []
-        for request in requests:
-            self._tell(self.processes[0], self._answer_job(request))
-            answer = self._hear(self.processes[0])
-            length, crc = answer["expected"]
-            told.append(replace(request, status=answer["status"], expected=(length, crc)))
+        told: list[Request] = []
+        for some in _batched(requests, len(self.processes)):
+            asked = list(zip(some, self.processes, strict=False))
+            for number, (request, process) in enumerate(asked):
+                self._tell(process, self._answer_job(request, number))
+            for request, process in asked:
+                answer = self._hear(process)
+                length, crc = answer["expected"]
+                told.append(replace(request, status=answer["status"], expected=(length, crc)))
         return tuple(told)
 
     # Asking it.
@@ -98,19 +115,35 @@ class InProcess:
         ]
         began = time.perf_counter()
         for stream, processes in zip(streams, members, strict=True):
-            for number, process in enumerate(processes):
-                self._tell(process, self._loop_job(load, stream, number, len(processes)))
+            for process, job in zip(processes, self._jobs(load, stream, len(processes)), strict=True):
+                self._tell(process, job)
         results = []
         for processes in members:
-            seconds = [one for process in processes for one in self._hear(process)["seconds"]]
+            seconds = []
+            for process in processes:
+                answer = self._hear(process)
+                seconds += answer["seconds"]
+                self._loads[process.pid] = answer["loads"]
             results.append(Result(time.perf_counter() - began, seconds, answers=len(seconds)))
         return results
 
-    def _loop_job(self, load: Load, stream: Stream, first: int, step: int) -> dict[str, Any]:
-        return {
-            "host": HOST, "requests": [asdict(one) for one in stream.requests], "first": first, "step": step,
-            "seconds": load.seconds, "count": -(-load.count // step),
-        }  # fmt: skip
+    def _jobs(self, load: Load, stream: Stream, processes: int) -> list[dict[str, Any]]:
+        """What each process is to do."""
+        return [
+            {
+                "host": HOST, "requests": [asdict(one) for one in share], "seconds": load.seconds,
+                "count": self._count(load, share, processes),
+            }
+            for share in self._shares(stream.requests, processes)
+        ]  # fmt: skip
+
+    def _shares(self, requests: Sequence[Request], processes: int) -> list[Sequence[Request]]:
+        """Which requests each process has, in turn; all have them all if there are less than processes."""
+        return [requests[number::processes] or requests for number in range(processes)]
+
+    def _count(self, load: Load, share: Sequence[Request], processes: int) -> int:
+        """So many answers of one process; 0: as many as there is time for."""
+        return -(-load.count // processes)
 
     def repeat(self, request: Request, body: bytes, connections: int, seconds: float) -> Result:
         return self.run(Load((Stream((request,)),), seconds))[0]
@@ -127,3 +160,39 @@ class InProcess:
             raise RuntimeError(f"the process without a server has ended; see {self.folder / 'log'}")
         answer: dict[str, Any] = json.loads(row)
         return answer
+
+
+class InProcessBound(InProcess):
+    """Each project is bound to one process, so that all are about as busy and hardly one is loaded twice."""
+
+    name = "in process, bound"
+
+    def __init__(self, folder: Path, setting: Setting) -> None:
+        super().__init__(folder, setting)
+        self._bound: dict[str, int] = {}
+        self._weights = [0] * setting.workers
+
+    def _shares(self, requests: Sequence[Request], processes: int) -> list[Sequence[Request]]:
+        wanted = Counter(_project_of(one) for one in requests)
+        # The most wanted first, each to the process with the least to do.
+        for project, times in wanted.most_common():
+            process = self._bound.setdefault(project, self._weights.index(min(self._weights)))
+            self._weights[process] += times
+        return [
+            [one for one in requests if self._bound[_project_of(one)] == number]
+            for number in range(processes)
+        ]
+
+    def _count(self, load: Load, share: Sequence[Request], processes: int) -> int:
+        return len(share)
+
+
+def _batched(requests: Sequence[Request], size: int) -> Iterator[list[Request]]:
+    """As itertools.batched, which Python 3.11 has not."""
+    rest = iter(requests)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _project_of(request: Request) -> str:
+    return parse_qs(urlsplit(request.path).query)["MAP"][0]

@@ -2,7 +2,8 @@
 """A bare QgsServer that is asked without HTTP and without a client; runs under the system's Python.
 
 Reads jobs from its standard input, a JSON document a line, and answers each with one. So it tells what QGIS
-itself takes: the limit of what any server around it can reach.
+itself takes: the limit of what any server around it can reach. Its argument is the number of projects that it
+keeps open, the last used ones.
 """
 
 from __future__ import annotations
@@ -12,24 +13,39 @@ import os
 import sys
 import time
 import zlib
+from collections import OrderedDict
 from typing import Any
 
-from qgis.core import QgsApplication
+from qgis.core import QgsApplication, QgsProject
 from qgis.server import QgsBufferServerRequest, QgsBufferServerResponse, QgsConfigCache, QgsServer
 
 
 class Limit:
-    def __init__(self) -> None:
+    """`keep`: so many projects; `loads` counts how often one was opened."""
+
+    def __init__(self, keep: int) -> None:
         self.server = QgsServer()
+        self.keep = keep
+        self.loads = 0
+        self._open: OrderedDict[str, None] = OrderedDict()
 
     def ask(self, host: str, one: dict[str, Any]) -> QgsBufferServerResponse:
         headers = dict(one["headers"])
         request = QgsBufferServerRequest(f"http://{host}{one['path']}", headers={"Host": host, **headers})
         response = QgsBufferServerResponse()
-        # The folder it runs in is that of the projects.
-        project = QgsConfigCache.instance().project(request.parameters()["MAP"])
-        self.server.handleRequest(request, response, project)
+        self.server.handleRequest(request, response, self._project(request.parameters()["MAP"]))
         return response
+
+    def _project(self, path: str) -> QgsProject:
+        """The folder it runs in is that of the projects."""
+        if path in self._open:
+            self._open.move_to_end(path)
+        else:
+            self.loads += 1
+            self._open[path] = None
+            if len(self._open) > self.keep:
+                QgsConfigCache.instance().removeEntry(self._open.popitem(last=False)[0])
+        return QgsConfigCache.instance().project(path)
 
     def answer(self, job: dict[str, Any]) -> dict[str, Any]:
         """The body in a file of its own, and what is to be expected of others."""
@@ -40,20 +56,18 @@ class Limit:
         return {"status": response.statusCode(), "expected": [len(body), zlib.crc32(body)]}
 
     def loop(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Every `step`th request from `first` on, again and again, until the time is over."""
-        requests, at, step = job["requests"], job["first"], job["step"]
-        until, seconds = time.perf_counter() + job["seconds"], []
-        count = job["count"]
+        """The requests again and again, until the time is over or the count is reached."""
+        requests, seconds = job["requests"], []
+        until, count = time.perf_counter() + job["seconds"], job["count"]
         while (began := time.perf_counter()) < until and not (count and len(seconds) >= count):
-            self.ask(job["host"], requests[at % len(requests)])
+            self.ask(job["host"], requests[len(seconds) % len(requests)])
             seconds.append(time.perf_counter() - began)
-            at += step
-        return {"seconds": seconds}
+        return {"seconds": seconds, "loads": self.loads}
 
 
 def main() -> None:
     application = QgsApplication([], False)
-    limit = Limit()
+    limit = Limit(int(sys.argv[1]))
     # QGIS writes to the standard output now and then.
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.servers.base import Server
 
-_BIN = Path(sys.executable).parent
+BIN = Path(sys.executable).parent
 
 
 class Qgsd(Server):
@@ -20,7 +20,7 @@ class Qgsd(Server):
     def launch(self) -> None:
         setting = self.setting
         line = [
-            str(_BIN / "qgsd"), "run", "--rootdir", str(setting.root), "-b", "127.0.0.1",
+            str(BIN / "qgsd"), "run", "--rootdir", str(setting.root), "-b", "127.0.0.1",
             "-p", str(self.port),
             "-w", str(setting.workers), "--pidfile", str(self.folder / "qgsd.pid"), "--timeout", "60",
             "--set", f"cache.size={setting.cache}", "--set", "logging.access=off", "--logging", "warning",
@@ -31,7 +31,7 @@ class Qgsd(Server):
 
     def ctl(self, *arguments: str) -> Any:
         control = f"ipc://{self.folder / 'qgsd.run' / 'control'}"
-        line = [str(_BIN / "qgsdctl"), "--control", control, "--json", *arguments]
+        line = [str(BIN / "qgsdctl"), "--control", control, "--json", *arguments]
         done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=90)
         return json.loads(done.stdout)
 

@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the servers are asked."""
 
+from typing import Any
+
 from bench.workloads import requests
 from bench.workloads.base import Alone, Repeated, Throughput, Workload
 from bench.workloads.documents import NotModified
 from bench.workloads.features import LargeAnswer
 from bench.workloads.lifecycle import Memory, StartAndDeath
-from bench.workloads.tenants import BesideHeavy, ManyProjects
+from bench.workloads.many_projects import ManyProjects
+from bench.workloads.tenants import BesideHeavy
 
 
-def known() -> list[Workload | Alone]:
+def known() -> list[Workload | Alone[Any]]:
     """All of them, in the order of the table."""
     return [
         Repeated("capabilities", "GetCapabilities", requests.capabilities()),
         NotModified(requests.capabilities()),
-        Throughput("legend", "GetLegendGraphic, 200 different", requests.legends()),
+        Throughput("legend", "GetLegendGraphic, 200 different", requests.legends(), 3.0),
         Repeated("same-tile", "GetMap 256 px, always the same", requests.tile(33, 21)),
-        Throughput("tiles", "GetMap 256 px, 400 different", requests.tiles()),
-        Throughput("labelled", "labelled map 800×400", requests.labelled_maps()),
+        Throughput("tiles", "GetMap 256 px, 400 different", requests.tiles(), 4.0),
+        Throughput("light-tiles", "GetMap 256 px, 400 light ones", requests.light_tiles(), 3.0),
+        Throughput("labelled", "labelled map 800×400", requests.labelled_maps(), 4.0),
         Throughput(
-            "features", "GetFeature 2.2 MB", [requests.features("counties", number) for number in range(40)]
+            "features",
+            "GetFeature 2.2 MB",
+            [requests.features("counties", number) for number in range(40)],
+            3.0,
         ),
         LargeAnswer("all-places", "GetFeature 31 MB", requests.features("places")),
         BesideHeavy(),

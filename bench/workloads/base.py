@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import psutil
 
@@ -16,6 +17,7 @@ from bench.servers.base import Server, Setting
 from bench.servers.in_process import InProcess
 
 AnyServer = Server | InProcess
+_S = TypeVar("_S", bound=AnyServer)
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,23 @@ class Workload(ABC):
     def measure(self, server: AnyServer, pace: float) -> Measured: ...
 
 
-class Alone(ABC):
-    """Measured by starting the server itself: start-up, memory. `rounds`: so many are enough."""
+class Alone(ABC, Generic[_S]):
+    """Measured by starting the server itself: start-up, memory. `rounds`: so many are enough.
+
+    `limits`: what is measured without a server, for comparison.
+    """
 
     key: str
     title: str
     figures: tuple[Figure, ...]
     rounds = 3
-    without: frozenset[str] = frozenset()
+    limits: tuple[type[InProcess], ...] = ()
+
+    def prepare(self, folder: Path, root: Path) -> None:
+        """Have QGIS itself give the right answers, where they are compared."""
 
     @abstractmethod
-    def measure(self, kind: type[Server], folder: Path, root: Path, pace: float) -> Measured: ...
+    def measure(self, kind: type[_S], folder: Path, root: Path, pace: float) -> Measured: ...
 
 
 def rate_figures() -> tuple[Figure, ...]:
@@ -96,10 +104,9 @@ class Throughput(Workload):
 
     figures = rate_figures()
     connections = 4
-    seconds = 4.0
 
-    def __init__(self, key: str, title: str, requests: list[Request]) -> None:
-        self.key, self.title, self.requests = key, title, requests
+    def __init__(self, key: str, title: str, requests: list[Request], seconds: float) -> None:
+        self.key, self.title, self.requests, self.seconds = key, title, requests, seconds
         self.load = Load(())
 
     def prepare(self, limit: InProcess) -> None:
@@ -118,7 +125,7 @@ class Repeated(Workload):
 
     figures = rate_figures()
     connections = 4
-    seconds = 3.0
+    seconds = 2.0
 
     def __init__(self, key: str, title: str, request: Request, *, kept: bool = False) -> None:
         self.key, self.title, self.request, self.kept = key, title, request, kept

@@ -19,7 +19,7 @@ _EVERY = 0.01
 _REST = 2.0
 
 
-class StartAndDeath(Alone):
+class StartAndDeath(Alone[Server]):
     """From nothing to the first map; then all workers are killed (SIGKILL), twice.
 
     `ready`: from the first time to an answer that takes no time; `again`: from the second to a map, for
@@ -31,7 +31,7 @@ class StartAndDeath(Alone):
     figures = (
         Figure("start", "s", more=False), Figure("ready", "s", more=False), Figure("again", "s", more=False),
     )  # fmt: skip
-    without = frozenset({"in process"})
+    rounds = 2
 
     def measure(self, kind: type[Server], folder: Path, root: Path, pace: float) -> Measured:
         server, probe = kind(folder, Setting(root)), requests.tile(33, 21)
@@ -72,7 +72,7 @@ def _until_answered(server: Server, probe: Request) -> float | None:
     return None
 
 
-class Memory(Alone):
+class Memory(Alone[Server]):
     """Proportional set size of all processes with 1, 4 and 8 workers that have drawn maps and rest."""
 
     key = "memory"
@@ -82,7 +82,6 @@ class Memory(Alone):
         Figure("further", "MB", more=False),
     )  # fmt: skip
     rounds = 1
-    without = frozenset({"in process"})
 
     def measure(self, kind: type[Server], folder: Path, root: Path, pace: float) -> Measured:
         measured = Measured()

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 from bench.load import Request, ows
 
 _WMS = {"SERVICE": "WMS", "VERSION": "1.3.0"}
+_LAYERS = "countries,counties,places"
 # Web Mercator, metres: a world map's edge, and the tile's edge at zoom level 6.
 _EDGE = 20037508.342789244
 _TILES = 64
 _TILE = 2 * _EDGE / _TILES
+# West, south, east, north of where there is most to draw: Europe, and the United States with their counties.
+_REGIONS = ((-10, 36, 30, 60), (-125, 25, -67, 49))
+# From several countries in one tile to a part of one.
+_LEVELS = (5, 6, 7)
 
 
 def capabilities() -> Request:
@@ -32,17 +38,42 @@ def legends() -> list[Request]:
     ]
 
 
-def tile(x: int, y: int, map: str = "world.qgs", layers: str = "countries,counties,places") -> Request:
+def tile(x: int, y: int, map: str = "world.qgs") -> Request:
     """The tile of zoom level 6 in column x and row y, 256 pixels wide."""
     west, north = x * _TILE - _EDGE, _EDGE - y * _TILE
-    return _map(map, layers, (west, north - _TILE, west + _TILE, north), (256, 256))
+    return _map(map, _LAYERS, (west, north - _TILE, west + _TILE, north), (256, 256))
 
 
-def tiles(map: str = "world.qgs") -> list[Request]:
-    """Four hundred different ones, in an order that is the same at any time."""
+def light_tiles(map: str = "world.qgs") -> list[Request]:
+    """Four hundred different ones of zoom level 6, in an order that is the same at any time; half is sea."""
     # Of the columns and rows where there is land at all.
     places = [(x, y) for x in range(6, 58) for y in range(16, 40)]
     return [tile(x, y, map) for x, y in random.Random(1).sample(places, 400)]
+
+
+def maps(number: int, size: tuple[int, int], map: str = "world.qgs") -> list[Request]:
+    """Different ones of that many pixels, of regions, levels 5 to 7 alike; docs/performance.md says why."""
+    draw = random.Random(5)
+    asked = []
+    for one in range(number):
+        west, south, east, north = _REGIONS[one % len(_REGIONS)]
+        pixel = 2 * _EDGE / 256 / 2 ** _LEVELS[one // len(_REGIONS) % len(_LEVELS)]
+        x = draw.uniform(west, east) / 180 * _EDGE
+        y = draw.uniform(_mercator(south), _mercator(north))
+        width, height = size[0] * pixel / 2, size[1] * pixel / 2
+        asked.append(_map(map, _LAYERS, (x - width, y - height, x + width, y + height), size))
+    draw.shuffle(asked)
+    return asked
+
+
+def _mercator(latitude: float) -> float:
+    """Metres north of the equator."""
+    return math.asinh(math.tan(math.radians(latitude))) / math.pi * _EDGE
+
+
+def tiles(map: str = "world.qgs") -> list[Request]:
+    """Four hundred different ones."""
+    return maps(400, (256, 256), map)
 
 
 def labelled_maps(map: str = "world.qgs") -> list[Request]:
