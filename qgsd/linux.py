@@ -6,6 +6,7 @@ ctypes rather than python-prctl: three constants against a package that must be 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -31,6 +32,12 @@ def become_subreaper() -> None:
 def give_up_new_privileges() -> None:
     """Neither this process nor what it starts gains rights by exec (setuid programs, file capabilities)."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def compute_in_the_background() -> None:
+    """Run this thread, and what it starts, as SCHED_BATCH, see sched(7), where that is allowed."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def die_with_parent(parent: int) -> None:

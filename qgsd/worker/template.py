@@ -21,7 +21,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
-from qgsd import allocator, messages, pyqgis
+from qgsd import allocator, linux, messages, pyqgis
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
 from qgsd.worker import confinement, environment
@@ -108,6 +108,8 @@ class Template:
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
             self.use_gate(child.begin.gate, order.tmpdir)
             confinement.apply(child.settings, child.begin, order.tmpdir)
+            # Rendering is long work: what takes requests and passes answers on goes first. 4 % of a legend.
+            linux.compute_in_the_background()
             self.work(child, self.qgis)
             status = 0
         except BaseException:

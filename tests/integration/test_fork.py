@@ -59,6 +59,13 @@ def test_workers_run_with_jemalloc_unless_told_otherwise(launch: Launch, project
         assert ("libjemalloc" in mapped) is expected
 
 
+def test_workers_give_way_to_those_who_take_requests(launch: Launch, projects: Path) -> None:
+    instance = launch("--rootdir", str(projects), "-w", "1")
+    policies = {row["role"]: os.sched_getscheduler(row["pid"]) for row in instance.ctl_json("ps")}
+    assert policies["worker"] == os.SCHED_BATCH
+    assert policies["http"] == policies["dispatcher"] == os.SCHED_OTHER
+
+
 def _zip(projects: Path) -> None:
     """Beside the world, the same as `zipped.qgz`."""
     line = [sys.executable, "-m", "zipfile", "-c", "zipped.qgz", "world.qgs"]
