@@ -59,6 +59,9 @@ class Cluster:
         self.now = 0.0
         self._cache = scale.cache
         self._open: list[OrderedDict[str, None]] = [OrderedDict() for _ in range(scale.workers)]
+        # What each runs, and what it was handed before it asked.
+        self._running: list[int | None] = [None] * scale.workers
+        self._next: list[int | None] = [None] * scale.workers
         self._requests: dict[int, Request] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = count()
@@ -135,7 +138,19 @@ class Cluster:
     def close(self, worker: int, project: str) -> None:
         self._orders.append(lambda: self._open[worker].pop(project, None))
 
+    def recall(self, worker: int, number: int) -> None:
+        self._orders.append(lambda: self._recall(worker, number))
+
+    def _recall(self, worker: int, number: int) -> None:
+        assert self._next[worker] == number, "orders arrive at once here, so it has not begun"
+        self._next[worker] = None
+        self.rule.declined(worker, number, self.now)
+
     def _start(self, worker: int, number: int) -> None:
+        if self._running[worker] is not None:
+            self._next[worker] = number
+            return
+        self._running[worker] = number
         request = self._requests[number]
         open_here = self._open[worker]
         counts = number >= self._warm_up
@@ -170,4 +185,8 @@ class Cluster:
             self.outcome.served += 1
             kind = self.outcome.heavy if request.is_heavy else self.outcome.light
             kind.append(self.now - request.at)
+        self._running[worker] = None
+        if (coming := self._next[worker]) is not None:
+            self._next[worker] = None
+            self._start(worker, coming)
         self.rule.finished(worker, request.number, self.now)

@@ -22,6 +22,7 @@ class Orders(Protocol):
     def start(self, worker: int, number: int) -> None: ...
     def load(self, worker: int, project: str) -> None: ...
     def close(self, worker: int, project: str) -> None: ...
+    def recall(self, worker: int, number: int) -> None: ...
 
 
 class Rule(Protocol):
@@ -35,6 +36,7 @@ class Rule(Protocol):
     def loaded(self, worker: int, project: str, seconds: float, now: float) -> None: ...
     def closed(self, worker: int, project: str) -> None: ...
     def finished(self, worker: int, number: int, now: float) -> None: ...
+    def declined(self, worker: int, number: int, now: float) -> None: ...
     def alarm(self) -> float | None: ...
     def tick(self, now: float) -> None: ...
 
@@ -54,7 +56,7 @@ class Fair:
         self.scheduler = Scheduler(limits, 0.0)
         self._names = [b"%d" % number for number in range(workers)]
         for name in self._names:
-            self.scheduler.joined(name, 0.0)
+            self.scheduler.joined(name, 0.0, prefetches=True)
 
     def _carry_out(self, began: float, decided: list[plan.Decision]) -> None:
         self.seconds += time.perf_counter() - began
@@ -67,6 +69,8 @@ class Fair:
                     self.orders.load(int(worker), key)
                 case plan.Close(worker, key):
                     self.orders.close(int(worker), key)
+                case plan.Recall(worker, id):
+                    self.orders.recall(int(worker), int(id))
                 case _:
                     pass
 
@@ -84,6 +88,9 @@ class Fair:
 
     def finished(self, worker: int, number: int, now: float) -> None:
         self._carry_out(time.perf_counter(), self.scheduler.finished(self._names[worker], str(number), now))
+
+    def declined(self, worker: int, number: int, now: float) -> None:
+        self._carry_out(time.perf_counter(), self.scheduler.declined(self._names[worker], str(number), now))
 
     def alarm(self) -> float | None:
         return self.scheduler.next_alarm()
@@ -105,6 +112,9 @@ class _Simple:
         return
 
     def closed(self, worker: int, project: str) -> None:
+        return
+
+    def declined(self, worker: int, number: int, now: float) -> None:
         return
 
     def alarm(self) -> float | None:

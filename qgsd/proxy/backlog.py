@@ -223,7 +223,9 @@ class Backlog:
         project.stamped[job.generation] -= 1
         if not project.stamped[job.generation]:
             del project.stamped[job.generation]
-            self._settled.add(project.key)
+            # Of the one that is served nothing is released, and what has been loaded is remembered.
+            if job.generation != project.generation or not project.loads:
+                self._settled.add(project.key)
 
     def settled(self) -> Iterator[Project]:
         """Projects of which the last request of some generation has ended since this was last asked."""

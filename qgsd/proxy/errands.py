@@ -37,6 +37,8 @@ class Errands:
         self._projects = projects
         self._roster = roster
         self._wanted: dict[str, Wish] = {}
+        # When the first wish may not be wanted any more.
+        self._expire_at = inf
 
     def want(
         self, key: str, copies: int = 1, until: float = inf, ticket: int | None = None, starts: int = 1
@@ -46,6 +48,7 @@ class Errands:
         wish = self._wanted.setdefault(key, Wish(copies, until))
         wish.copies, wish.until = max(wish.copies, copies), max(wish.until, until)
         wish.starts = max(wish.starts, starts)
+        self._expire_at = min(self._expire_at, wish.until)
         if ticket is not None:
             wish.tickets.append(ticket)
 
@@ -74,28 +77,36 @@ class Errands:
 
     def expire(self, now: float) -> None:
         """Forget what has not been had in time."""
+        if now < self._expire_at:
+            return
         for key in [key for key, wish in self._wanted.items() if wish.until <= now and not wish.tickets]:
             del self._wanted[key]
+        self._expire_at = min((wish.until for wish in self._wanted.values()), default=inf)
 
     def due(self) -> Iterator[Project]:
-        """What is to be loaded, as long as the bound allows; what is there already is not."""
-        for key in list(self._wanted):
+        """What is to be loaded, as long as there are idle workers and the bound allows.
+
+        What is there already is not.
+        """
+        for key in list(self._wanted) if self._wanted and self._roster.some_idle else ():
             if self.bound_reached():
                 return
             project = self._projects.known(key)
             if project.held or project.changing:
                 continue
             wish = self._wanted[key]
-            if self._copies(project) >= wish.copies and not wish.tickets:
+            if not wish.tickets and self._has(project, wish.copies):
                 del self._wanted[key]
                 self._projects.forget(key)
                 continue
             yield project
 
-    def _copies(self, project: Project) -> int:
-        """Workers that have it, or load it, and are here to stay."""
+    def _has(self, project: Project, copies: int) -> bool:
+        """So many workers have it, or load it, and are here to stay."""
+        if project.loads_now + len(project.copies) < copies:
+            return False
         holders = project.holders(project.generation)
-        return project.loads_now + sum(not self._roster[worker].reserve for worker in holders)
+        return project.loads_now + sum(not self._roster[worker].reserve for worker in holders) >= copies
 
     def candidates(self, project: Project) -> Iterator[bytes]:
         """Idle workers that could load it."""

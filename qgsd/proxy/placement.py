@@ -31,8 +31,15 @@ _FRESH = 1.0
 
 def warm(project: Project, generation: int, roster: Roster) -> bytes | None:
     """An idle worker that has the project open at this generation."""
-    for worker in islice(reversed(project.copies), _LOOK_AT):
-        if roster.is_idle(worker) and generation in project.copies[worker]:
+    copies = project.copies
+    if roster.idle_count < len(copies):
+        # Under load: one has just ended its work, and there may be hundreds that have the project open.
+        for worker in islice(roster.idle(), _LOOK_AT):
+            if generation in copies.get(worker, ()):
+                return worker
+        return None
+    for worker in islice(reversed(copies), _LOOK_AT):
+        if roster.is_idle(worker) and generation in copies[worker]:
             return worker
     return None
 
@@ -69,10 +76,11 @@ def worth_waiting(
     if project.loads_now and project.copies and now - project.load_began < _LATE * project.cold_seconds:
         # Another worker is loading it, and will have done so before one that begins now.
         return True
-    copies = islice(reversed(project.copies), _LOOK_AT)
-    holders = (worker for worker in copies if generation in project.copies[worker])
-    soonest = min((_busy_for(roster[worker], now) for worker in holders), default=None)
-    return soonest is not None and waited + soonest < cold_cost(project, full=full)
+    patience = cold_cost(project, full=full) - waited
+    for worker in islice(reversed(project.copies), _LOOK_AT):
+        if generation in project.copies[worker] and _busy_for(roster[worker], now) < patience:
+            return True
+    return False
 
 
 def _busy_for(worker: Worker, now: float) -> float:

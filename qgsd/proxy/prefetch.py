@@ -13,14 +13,16 @@ until then. If it had begun it already, it runs for nothing: so nothing that cha
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from itertools import islice
+from math import inf
 
 from qgsd.proxy import placement
 from qgsd.proxy.backlog import Backlog
 from qgsd.proxy.decisions import Decision, Recall
 from qgsd.proxy.flights import Job
 from qgsd.proxy.matchmaker import Matchmaker
-from qgsd.proxy.projects import Projects
+from qgsd.proxy.projects import Project, Projects
 from qgsd.proxy.roster import Next, Roster, Worker
 
 # Seconds that a request may take, and a worker may still be busy: what is handed over is a decision made
@@ -55,7 +57,7 @@ class Prefetch:
     def hand_over(self, now: float) -> list[Decision]:
         """No worker is idle: those who will be soon get what is next."""
         turns, decisions = self._backlog.turns, list[Decision]()
-        while (line := turns.peek()) is not None:
+        while self._roster.able and (line := turns.peek()) is not None:
             job = self._backlog[turns.first(line)]
             worker = self._soonest(job, now)
             if worker is None:
@@ -76,15 +78,23 @@ class Prefetch:
         if seconds is None or seconds > _CHEAP:
             return None
         admitted = self._matchmaker.admits(key, now)
-        holders = islice(reversed(project.copies), _LOOK_AT)
-        soon = (
-            worker
-            for worker in holders
-            if job.generation in project.copies[worker]
-            and _soon_idle(state := self._roster[worker], now)
-            and (state.key == key or (admitted and self._is_loaded(worker, state.key)))
-        )
-        return min(soon, key=lambda worker: self._roster[worker].done_at, default=None)
+        soonest, done_at = None, inf
+        for worker, state in self._candidates(project, job.generation):
+            if (
+                state.done_at < done_at
+                and _soon_idle(state, now)
+                and (state.key == key or (admitted and self._is_loaded(worker, state.key)))
+            ):
+                soonest, done_at = worker, state.done_at
+        return soonest
+
+    def _candidates(self, project: Project, generation: int) -> Iterator[tuple[bytes, Worker]]:
+        """Workers that may have a request next, and have the project open."""
+        able, copies = self._roster.able, project.copies
+        few = able if len(able) < len(copies) else reversed(copies)
+        for worker in islice(few, _LOOK_AT):
+            if worker in able and generation in copies.get(worker, ()):
+                yield worker, able[worker]
 
     def _is_loaded(self, worker: bytes, key: str) -> bool:
         """What it runs has its project open: nobody knows how long loading will take."""
@@ -97,7 +107,7 @@ class Prefetch:
         occupies = key != state.key
         if occupies:
             self._matchmaker.bulkhead.began(key)
-        state.next = Next(job.id, key, charge, occupies)
+        self._roster.hand(worker, Next(job.id, key, charge, occupies))
         self._handed[job.id] = worker
         took = state.done_at - state.began_at
         heapq.heappush(self._alarms, (max(state.done_at, now) + max(_LATE, took), job.id))
@@ -149,14 +159,11 @@ class Prefetch:
         worker = self._handed.get(id)
         if worker is None:
             return []
-        state = self._roster[worker]
-        self.give_back(state)
-        state.recalled = id
+        self.give_back(self._roster.recall(worker))
         return [Recall(worker, id)]
 
-    def give_back(self, state: Worker) -> str | None:
+    def give_back(self, coming: Next | None) -> str | None:
         """The worker has gone, or does not want it: it waits again. Its id, None when nothing was handed."""
-        coming, state.next = state.next, None
         if coming is None:
             return None
         del self._handed[coming.id]
@@ -170,8 +177,6 @@ class Prefetch:
 
 
 def _soon_idle(state: Worker, now: float) -> bool:
-    """It runs something that ends soon, by what such requests took; it may take twice as long."""
-    if not state.may_have_next:
-        return False
+    """What it runs ends soon, by what such requests took; it may take twice as long."""
     took = state.done_at - state.began_at
     return state.done_at - now <= _CHEAP and now <= state.done_at + took

@@ -17,8 +17,10 @@ from typing import Literal
 
 # How much of the past a mean remembers: the latest value counts for a quarter.
 _WEIGHT = 0.25
-# Projects that nobody has open are remembered for what they cost, up to so many.
+# Projects that nobody has open are remembered for what they cost, about so many.
 _MAX_KNOWN = 10_000
+# For each new one so many of the longest unused are looked at, so that what is in use costs no search.
+_LOOK_AT = 3
 _HALF_LIFE = 10.0
 
 Status = Literal["ok", "broken", "loading"]
@@ -150,8 +152,12 @@ class Projects:
         return [project for project in self._projects.values() if _stem(project.key) == _stem(name)]
 
     def _forget_some(self) -> None:
-        for key in list(islice(self._projects, max(0, len(self._projects) - _MAX_KNOWN))):
+        if len(self._projects) <= _MAX_KNOWN:
+            return
+        for key in list(islice(self._projects, _LOOK_AT)):
             self.forget(key)
+            if key in self._projects:
+                self._projects.move_to_end(key)
 
     def forget_unused(self, project: Project) -> None:
         """Nobody has ever had it open, and nobody wants it any more: a name that somebody made up."""
@@ -174,6 +180,11 @@ class Projects:
     def purge(self, keys: Iterable[str]) -> None:
         """Answers from before must not be used any more, though the projects are the same."""
         self._purged.update(keys)
+
+    @property
+    def are_touched(self) -> bool:
+        """`take_touched` would have something."""
+        return bool(self._touched or self._purged)
 
     def take_touched(self) -> tuple[set[str], set[str]]:
         """Those that have been touched, and purged, since this was asked last."""

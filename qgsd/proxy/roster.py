@@ -88,6 +88,8 @@ class Roster:
         self._workers: dict[bytes, Worker] = {}
         # The last one in has finished last: its caches, and the machine's, are the warmest.
         self._idle: dict[bytes, None] = {}
+        # Workers that may have a request next.
+        self.able: dict[bytes, Worker] = {}
         self._depths: Counter[int] = Counter()
         self._leaving = 0
         self.reserve = 0
@@ -132,6 +134,10 @@ class Roster:
     def is_idle(self, name: bytes) -> bool:
         return name in self._idle
 
+    @property
+    def idle_count(self) -> int:
+        return len(self._idle)
+
     def idle(self) -> Iterator[bytes]:
         """Idle workers, the one that finished last first."""
         return reversed(self._idle)
@@ -151,12 +157,14 @@ class Roster:
             self.reserve -= worker.reserve
         worker.leaving = True
         self._idle.pop(name, None)
+        self.able.pop(name, None)
 
     def remove(self, name: bytes) -> Worker:
         worker = self._workers.pop(name)
         self._leaving -= worker.leaving
         self.reserve -= worker.reserve and not worker.leaving
         self._idle.pop(name, None)
+        self.able.pop(name, None)
         self._uncount(worker)
         return worker
 
@@ -166,6 +174,7 @@ class Roster:
         worker = self._begin(name, key, charge.at, charge.seconds)
         worker.job, worker.depth, worker.charge = id, depth, charge
         self._depths[depth] += 1
+        self._sort_in(name, worker)
 
     def join(self, name: bytes, ids: Iterable[str]) -> None:
         """It renders these with what it has just begun."""
@@ -187,6 +196,7 @@ class Roster:
         )
         self._depths[0] += 1
         self._occupy(worker, coming.key, now, charge.seconds)
+        self._sort_in(name, worker)
         return coming
 
     def begin_errand(self, name: bytes, key: str, now: float, seconds: float) -> None:
@@ -208,6 +218,7 @@ class Roster:
         self._uncount(worker)
         worker.job = worker.errand = worker.charge = None
         worker.tiles = 1
+        self.able.pop(name, None)
         self.rest(name)
 
     def rest(self, name: bytes) -> None:
@@ -215,6 +226,38 @@ class Roster:
         worker = self._workers[name]
         if not worker.leaving and not worker.at_work and worker.next is None:
             self._idle[name] = None
+
+    # What it has next.
+
+    def hand(self, name: bytes, coming: Next) -> None:
+        """It is to run this when it has ended what it runs."""
+        self._workers[name].next = coming
+        self.able.pop(name, None)
+
+    def take_back(self, name: bytes) -> Next | None:
+        """It runs nothing next; what it was to."""
+        worker = self._workers[name]
+        coming, worker.next = worker.next, None
+        self._sort_in(name, worker)
+        return coming
+
+    def recall(self, name: bytes) -> Next | None:
+        """The same, but it may have begun it; until it has said so it gets nothing else."""
+        worker = self._workers[name]
+        coming, worker.next = worker.next, None
+        if coming is not None:
+            worker.recalled = coming.id
+        return coming
+
+    def declined(self, name: bytes) -> None:
+        """It has said so."""
+        worker = self._workers[name]
+        worker.recalled = None
+        self._sort_in(name, worker)
+
+    def _sort_in(self, name: bytes, worker: Worker) -> None:
+        if worker.may_have_next:
+            self.able[name] = worker
 
     def _uncount(self, worker: Worker) -> None:
         if worker.job is not None:

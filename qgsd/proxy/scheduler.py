@@ -231,11 +231,13 @@ class Scheduler:
             return []
         decisions: list[Decision] = []
         if state.recalled == id:
-            state.recalled = None
+            self._roster.declined(worker)
             self._roster.rest(worker)
+            self._matchmaker.freed(worker, state.key)
         elif state.next is not None and state.next.id == id:
-            self._prefetch.give_back(state)
+            self._prefetch.give_back(self._roster.take_back(worker))
             self._roster.rest(worker)
+            self._matchmaker.freed(worker, state.key)
         elif state.job == id and not ((job := self._backlog.get(id)) and job.started):
             decisions += self._vacate(worker, state, now, free=True)
             if job is not None and job.worker == worker:
@@ -243,7 +245,7 @@ class Scheduler:
         decisions += self._release_idle(worker, state, now)
         if self._closing:
             decisions += self._give_back_all()
-        return [*decisions, *self._match(now)]
+        return [*decisions, *self._match(now, all_awake=state.leaving)]
 
     def answering(self, worker: bytes, id: str) -> list[Rider]:
         """A piece of an answer came: for whom it is, empty when nobody waits for it any more."""
@@ -297,7 +299,7 @@ class Scheduler:
             return []
         state = self._roster.remove(worker)
         decisions = [] if state.leaving else self.keeper.worker_gone(worker, now, reason if own_fault else "")
-        if self._prefetch.give_back(state) and self._closing:
+        if self._prefetch.give_back(state.next) and self._closing:
             decisions += self._give_back_all()
         decisions += self._take_apart(worker, state, lost=True)
         if state.errand is not None:

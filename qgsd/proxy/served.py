@@ -78,8 +78,10 @@ class Served:
 
     def changes(self, projects: Projects) -> Changes:
         """What has changed since the last time, 0 for a project that has no stamp any more."""
-        touched, purged = projects.take_touched()
         changed: Changes = {}
+        if not projects.are_touched:
+            return changed
+        touched, purged = projects.take_touched()
         invalid = False
         for key in touched | purged:
             before = self._open.pop(key, None)
@@ -99,7 +101,7 @@ class Served:
 
     def _state_of(self, projects: Projects, key: str, before: _State | None) -> _State | None:
         project = projects.get(key)
-        if project is None or project.held or not project.holders(project.generation):
+        if project is None or project.held or not project.is_open_somewhere(project.generation):
             return None
         known = before or self._closed.pop(key, None)
         same = known and (known.generation, known.version) == (project.generation, project.version)

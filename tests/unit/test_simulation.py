@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import log2
 
 import pytest
 
 from bench.simulation.cluster import Cluster, Outcome, quantile
 from bench.simulation.rivals import Fair, Fifo, Random
 from bench.simulation.traffic import Scale, Traffic
+from qgsd.proxy import projects
 
 
 def _run(scale: Scale) -> list[Outcome]:
@@ -62,6 +64,12 @@ class _Counting(Fair):
     def finished(self, *event: object) -> None:
         self._counted(lambda: super(_Counting, self).finished(*event))  # type: ignore[arg-type]
 
+    def declined(self, *event: object) -> None:
+        self._counted(lambda: super(_Counting, self).declined(*event))  # type: ignore[arg-type]
+
+    def tick(self, *event: object) -> None:
+        self._counted(lambda: super(_Counting, self).tick(*event))  # type: ignore[arg-type]
+
 
 def _calls(scale: Scale) -> float:
     cluster = Cluster(Traffic(scale), _Counting)
@@ -71,8 +79,15 @@ def _calls(scale: Scale) -> float:
     return rule.calls / rule.decisions
 
 
-def test_a_decision_costs_about_as_much_in_a_large_cluster_as_in_a_small_one() -> None:
-    small = _calls(Scale(workers=10, projects=200, requests=1_000, load=0.2))
-    large = _calls(Scale(workers=160, projects=3_200, requests=3_000, load=0.2))
-    # Sixteen times the size is four doublings.
-    assert large < 3 * small, f"{small:.0f} calls a decision have become {large:.0f}"
+@pytest.mark.parametrize("clients", [0, 2], ids=["quiet", "overloaded"])
+def test_a_decision_costs_no_more_than_logarithmically_with_workers_and_projects(
+    monkeypatch: pytest.MonkeyPatch, clients: int
+) -> None:
+    # As in a cluster that runs for long: more projects are known, and open, than are remembered when unused.
+    monkeypatch.setattr(projects, "_MAX_KNOWN", 500)
+    calls = {}
+    for workers in (10, 160, 2_560):
+        requests = max(1_000, 3 * workers)
+        calls[workers] = _calls(Scale(workers, 20 * workers, requests, load=0.2, clients=clients * workers))
+    for workers in (160, 2_560):
+        assert calls[workers] < calls[10] * log2(workers) / log2(10), calls
