@@ -106,8 +106,8 @@ class ServiceHandler(Responder):
 
         `cache`: whether it was a hit or a miss, where the answer might have been kept.
         """
-        entries = (("queue", timing.queue), ("load", timing.load), ("render", timing.render))
-        told = ", ".join(f"{name};dur={1000 * value:.1f}" for name, value in entries)
+        queue, load, render = 1000 * timing.queue, 1000 * timing.load, 1000 * timing.render
+        told = f"queue;dur={queue:.1f}, load;dur={load:.1f}, render;dur={render:.1f}"
         told += ", shared;dur=0" if timing.shared else ""
         self.set_header("Server-Timing", told + (f", cache;desc={cache}" if cache else ""))
 

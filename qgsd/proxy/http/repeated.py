@@ -25,6 +25,15 @@ class RepeatedHeaders(HTTPHeaders):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._derived: dict[Hashable, Any] = {}
+        self._found: dict[str, str | None] = {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of any mapping. A request has some fifteen headers looked for, most of which are not there."""
+        try:
+            value = self._found[name]
+        except KeyError:
+            value = self._found[name] = super().get(name)
+        return default if value is None else value
 
     def derived(self, key: Hashable, make: Callable[[], Found]) -> Found:
         """What `make` returns, remembered under a key that holds all it is made of beside these headers."""
