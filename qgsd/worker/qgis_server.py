@@ -32,6 +32,7 @@ from qgsd.worker import service_urls
 from qgsd.worker.dependence import Dependence
 from qgsd.worker.filters import FeatureLimit
 from qgsd.worker.stores.base import without_passwords
+from qgsd.worker.warmup import warm_up
 
 logger = logging.getLogger("qgis")
 
@@ -89,6 +90,8 @@ def start(settings: Settings) -> QgisServer:
         qgis = QgisServer(application, QgsServer(), service_urls=urls, dependence=dependence)
     interface = qgis.server.serverInterface()
     assert interface is not None
+    for failure in warm_up(qgis.server):
+        logger.debug("warming up: %s", failure)
     qgis.dependence.watch(interface)
     _log_qgis_messages(qgis_info=settings.logging.qgis_info)
     _watch_registered_apis(qgis.plugin_apis)

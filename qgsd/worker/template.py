@@ -21,7 +21,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
-from qgsd import allocator, linux, messages, pyqgis
+from qgsd import allocator, extensions, linux, messages, pyqgis
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
 from qgsd.worker import confinement, environment
@@ -50,6 +50,8 @@ class Template:
         for name, reason in self.qgis.broken_plugins.items():
             child.happened("plugin.broken", f"the plugin {name} does not load: {reason}", plugin=name)
         child.channel.send(messages.PluginsFound(_plugins(self.qgis)))
+        # Looking through all packages that are installed takes longer than all else in a worker's start.
+        extensions.store_schemes()
         for scheme, reason in stores.load_stores()[1].items():
             child.happened("store.broken", f"projects of the scheme {scheme}: cannot be served: {reason}")
         if undeclared := self.qgis.dependence.undeclared():

@@ -134,6 +134,33 @@ def test_the_template_has_only_threads_of_qgis(launch: Launch, projects: Path) -
     assert "fork" not in instance.log_text
 
 
+WARM_UP = """
+import os
+from qgis.core import QgsApplication
+from qgis.server import QgsServer
+from qgsd.worker.warmup import warm_up
+application = QgsApplication([], False)
+print("failed:", warm_up(QgsServer()), flush=True)
+os._exit(0)
+"""
+
+
+def _warm_up(**variables: str) -> str:
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", **variables}
+    line = [sys.executable, "-c", WARM_UP]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.splitlines()[-1]
+
+
+def test_all_that_warms_up_is_understood() -> None:
+    """Else it would warm nothing, and nobody would notice."""
+    assert _warm_up() == "failed: []"
+
+
+def test_nothing_is_drawn_before_the_fork_where_qgis_draws_in_threads() -> None:
+    assert "in threads" in _warm_up(QGIS_SERVER_PARALLEL_RENDERING="1")
+
+
 def test_a_busy_worker_dies_with_the_master(launch: Launch, projects: Path) -> None:
     """It sees the end of its channel only after its request; so the kernel must end it."""
     instance = launch("--rootdir", str(projects), "-w", "1", "--set", f"server.pluginpath={PLUGINS}")
