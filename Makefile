@@ -3,7 +3,7 @@ PORT ?= 8080
 PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 
-.PHONY: help setup run test screenshots test-trixie test-bookworm test-rival lint chaos fuzz soak network bench bench-quick docs format clean test-package test-image lock audit release
+.PHONY: help setup run test screenshots test-trixie test-bookworm test-newcomer test-rival lint chaos fuzz soak network bench bench-quick docs format clean test-package test-image lock audit release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ test-trixie: ## the same on a fresh Debian 13 in build/trixie; as root
 
 test-bookworm: ## and on a fresh Debian 12
 	@scripts/test-debian bookworm
+
+test-newcomer: .venv/.ready ## a newcomer's path, timed on fresh Debians: clone, `make run`, the map in a browser; as root
+	@scripts/test-newcomer
 
 screenshots: .venv/.ready ## renew the pictures in docs/images from what the tests see
 	@scripts/setup-test
