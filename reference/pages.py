@@ -98,7 +98,7 @@ def http_page() -> str:
     service = _routes((pattern, handler) for pattern, handler, _ in service_port.routes(context))
     ruled = management_port.routes(context, context, context)
     management = _routes((rule.regex.pattern, rule.handler_class) for rule in ruled)
-    worker_and_proxy = source.errors("qgsd/proxy", "qgsd/worker", "qgsd/location.py")
+    worker_and_proxy = source.errors("qgsd/proxy", "qgsd/worker", "qgsd/location")
     of_api = f"GET `/api/COMMAND` for {_names(LOOKING)};\n"
     of_api += f"POST with the arguments as a JSON object for {_names(CHANGING)}.\n"
     return "".join(

@@ -31,7 +31,7 @@ def test_every_declared_event_is_in_the_code() -> None:
 
 def test_errors_are_found_where_they_are_made() -> None:
     errors = {
-        (error.status, error.code) for error in source.errors("qgsd/proxy", "qgsd/worker", "qgsd/location.py")
+        (error.status, error.code) for error in source.errors("qgsd/proxy", "qgsd/worker", "qgsd/location")
     }
     contract = {
         (400, "no_map"), (403, "outside_root"), (404, "no_project"), (405, "method_not_allowed"),
