@@ -77,13 +77,13 @@ def machines(records: list[MachineRecord]) -> RenderableType:
 
 
 def status_line(record: Status) -> Text:
-    """What runs there, and since when."""
+    """What runs there, and since when. A proxy has no QGIS."""
+    qgis = f", QGIS {clean(record.qgis_version)}" if record.qgis_version else ""
     return Text.assemble(
         (clean(record.instance), "bold"),
         " is ",
         coloured(record.state),
-        f", pid {record.pid}, up {duration(record.uptime)}; "
-        f"qgsd {clean(record.version)}, QGIS {clean(record.qgis_version)}",
+        f", pid {record.pid}, up {duration(record.uptime)}; qgsd {clean(record.version)}{qgis}",
     )
 
 

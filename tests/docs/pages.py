@@ -4,7 +4,7 @@
 A block of commands is ```console. A line `$ COMMAND` is run; the lines below it are what it answers, where
 figures may be others and … stands for anything. Where a block ends with … alone its last command goes on
 running, until a block `^C` or the end of the page. `<!-- not run: REASON -->` before the fence keeps a block
-from being run.
+from being run; `<!-- on: NAME NAME -->` has it run on other machines, by their names.
 """
 
 from __future__ import annotations
@@ -28,25 +28,29 @@ INTERRUPT = "^C"
 LANGUAGES = ("console", "ini", "text", "yaml", "json", "nginx", "apache", "python", "sql", "xml")
 
 _FENCE = re.compile(r"^ *(?:```|~~~) *(\S*)$")
-_MARK = re.compile(r"^<!-- not run: (.+) -->$")
+_MARK = re.compile(r"^<!-- (not run|on): (.+) -->$")
 # Figures, also with their units, in parts, and as versions, times and addresses.
 _FIGURE = re.compile(r"\d[\w.:%/-]*")
-_COMMANDS = re.compile(r"^ *(\$ |# )?(sudo )?(qgsd|qgsdctl|make|curl|systemctl|apt-get|pip|qgisserver) ")
+_COMMANDS = re.compile(
+    r"^ *(\$ |# )?(sudo )?(qgsd|qgsdctl|make|curl|systemctl|apt-get|pip|qgisserver|docker|helm) "
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """`line`: where its fence opens, counted from 1; `reason`: why it is not run."""
+    """`page`: its path in the checkout; `line`: where its fence opens, counted from 1; `reason`: why it
+    is not run; `machines`: where it is, if not here."""
 
     page: str
     line: int
     language: str
     text: str
     reason: str = ""
+    machines: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
-        return f"docs/{self.page}:{self.line}"
+        return f"{self.page}:{self.line}"
 
     @property
     def has_commands(self) -> bool:
@@ -66,6 +70,11 @@ class Step:
         return self.answer[-1:] == ["…"] and len(self.answer) > 1
 
     @property
+    def looks(self) -> bool:
+        """It changes nothing, and what it is said to answer may become true a moment later."""
+        return bool(self.answer) and self.command.startswith(("qgsdctl status", "qgsdctl events"))
+
+    @property
     def expected(self) -> re.Pattern[str]:
         """The answer as a pattern."""
         return pattern("\n".join(self.answer))
@@ -82,7 +91,10 @@ def blocks(path: Path) -> Iterator[Block]:
             opened, lines = (number, fence[1], mark), []
         elif opened is not None and fence:
             where, language, said = opened
-            yield Block(path.name, where, language, "\n".join(lines), said[1] if said else "")
+            kind, words = (said[1], said[2]) if said else ("", "")
+            reason, machines = words * (kind == "not run"), words.split() * (kind == "on")
+            page = str(path.relative_to(ROOT))
+            yield Block(page, where, language, "\n".join(lines), reason, tuple(machines))
             opened = None
         elif opened is not None:
             lines.append(line)

@@ -59,6 +59,7 @@ class Sandbox:
         )  # fmt: skip
         self._read = ""
         self._background: list[str] = []
+        self._started = 0
         prepare = _PREPARE.format(own=own, python=sys.executable, loopback=_LOOPBACK)
         status, said = self.run(prepare)
         assert status == 0, said
@@ -75,10 +76,20 @@ class Sandbox:
         status, said = self.run(command)
         assert status == 0, f"{command}: {said}"
 
-    def start(self, command: str) -> str:
-        """Begin a command that runs until it is interrupted; the name of the file with what it says."""
-        said = f"$HOME/.said-{len(self._background)}"
-        status, told = self.run(f"{_LIKE_A_PERSON} {_quoted('exec ' + command)} >{said} 2>&1 &\necho $!")
+    def start(self, command: str, machine: str | None = None) -> str:
+        """Begin a command that runs until it is interrupted; the name of the file with what it says.
+
+        `machine`: the name of another one, which has a /run of its own and the rest with this one.
+        """
+        self._started += 1
+        # Never a name that was used before: what stands there would be taken for this one's.
+        said = f"$HOME/.said-{self._started}"
+        # The variables before a command are none of exec's.
+        command = f"exec env {command}"
+        if machine:
+            alone = f"hostname {machine}; mount -t tmpfs tmpfs /run; {command}"
+            command = f"exec unshare --mount --uts bash -c {_quoted(alone)}"
+        status, told = self.run(f"{_LIKE_A_PERSON} {_quoted(command)} >{said} 2>&1 &\necho $!")
         assert status == 0, told
         self._background.append(told.split()[-1])
         return said
