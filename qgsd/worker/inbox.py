@@ -15,11 +15,12 @@ from qgsd.messages import Assignment, Request
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A request as it came, with its body."""
+    """A request as it came, with its body, and those that are to be rendered with it."""
 
     assignment: Assignment
     request: Request
     body: bytes
+    joined: tuple[Request, ...] = ()
 
 
 class Inbox:
@@ -53,8 +54,13 @@ class Inbox:
         assigned = self._assigned.popleft()
         told = assigned.assignment
         waited = now - told.sent_at - self._apart
-        timed = replace(told, queued=told.queued + waited, remaining=told.remaining - waited)
-        return Assigned(timed, assigned.request, assigned.body)
+        timed = replace(
+            told,
+            queued=told.queued + waited,
+            remaining=told.remaining - waited,
+            joined=[queued + waited for queued in told.joined],
+        )
+        return Assigned(timed, assigned.request, assigned.body, assigned.joined)
 
     def remove(self, id: str) -> None:
         """This one is not to be run, if it is here."""

@@ -19,7 +19,7 @@ from qgsd.child import Child
 from qgsd.cluster_key import KeyRing
 from qgsd.location import LocationError
 from qgsd.scoreboard import State
-from qgsd.worker import cancelling
+from qgsd.worker import cancelling, metatile
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.background import in_background
 from qgsd.worker.connection import Connection
@@ -89,6 +89,7 @@ class Worker:
                 self.qgis.dependence.code,
                 self.qgis.dependence.depends(),
                 prefetches=True,
+                joins=True,
             )
         )
         self.poller = zmq.Poller()
@@ -200,7 +201,8 @@ class Worker:
                 self.connection.recalls = recalls
                 self._announce()
             case messages.Assignment() as assignment:
-                self._assigned(Assigned(assignment, messages.decode_request(data[0]), data[1]))
+                first, *joined = map(messages.decode_request, (data[0], *data[2:]))
+                self._assigned(Assigned(assignment, first, data[1], tuple(joined)))
             case messages.Recall(id):
                 self._recall(id)
             case messages.Moving():
@@ -236,7 +238,7 @@ class Worker:
 
     def _serve_next(self) -> None:
         one = self.inbox.take()
-        self._serve(one.assignment, one.request, one.body)
+        self._serve(one)
         if self.recalled:
             self.connection.send(messages.Declined(self.recalled))
             self.recalled = ""
@@ -347,7 +349,8 @@ class Worker:
 
     # Requests.
 
-    def _serve(self, assignment: messages.Assignment, request: messages.Request, body: bytes) -> None:
+    def _serve(self, one: Assigned) -> None:
+        assignment, request = one.assignment, one.request
         if assignment.remaining <= 0:
             self.connection.send(
                 messages.Failure(request.id, 504, "timeout", "its time was over before its turn")
@@ -370,7 +373,8 @@ class Worker:
             made_of = assignment.generation, self.projects.version(request.project, assignment.generation)
             answer = _Answer(self, request.id, assignment.queued, load, made_of)
             with debugging(request):
-                self._run_qgis(request, body, project, answer)
+                if not (one.joined and project and self._answer_together(one, project, answer)):
+                    self._run_qgis(request, one.body, project, answer)
         except WrongVersion as wrong:
             self.connection.send(messages.Superseded(request.id, wrong.version, wrong.known))
         except LocationError as error:
@@ -394,6 +398,19 @@ class Worker:
         self.child.beat()
         row.deadline = row.since = 0.0
         row.state = State.DRAINING if self.draining else State.IDLE
+
+    def _answer_together(self, one: Assigned, project: QgsProject, answer: _Answer) -> bool:
+        """Answer all that are to be rendered as one, the first of them last; False if that cannot be."""
+        requests = (one.request, *one.joined)
+        cut = metatile.draw(self.qgis, requests, project, self._in_time)
+        if cut is None:
+            return False
+        answer.tiles = len(requests)
+        first, *others = cut.pictures
+        for request, queued, picture in zip(one.joined, one.assignment.joined, others, strict=True):
+            answer.beside(request.id, queued).send(200, cut.headers, picture, True)
+        answer.send(200, cut.headers, first, True)
+        return True
 
     def _run_qgis(
         self, request: messages.Request, body: bytes, project: QgsProject | None, answer: _Answer
@@ -448,9 +465,18 @@ class _Answer:
         self.started = time.monotonic()
         self.opened = False
         self.pieces = 0
+        # How many were rendered as one, if any were.
+        self.tiles = 0
+
+    def beside(self, id: str, queued: float) -> _Answer:
+        """The answer to a request that was rendered with this one."""
+        other = _Answer(self.worker, id, queued, self.load, self.made_of)
+        other.started, other.tiles = self.started, self.tiles
+        return other
 
     def _timing(self) -> messages.Timing:
-        return messages.Timing(self.queued, self.load, time.monotonic() - self.started)
+        seconds = time.monotonic() - self.started
+        return messages.Timing(self.queued, self.load, seconds, tiles=self.tiles)
 
     def send(self, status: int, headers: messages.Headers, data: bytes, last: bool) -> None:
         connection = self.worker.connection

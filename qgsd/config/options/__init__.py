@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from . import answers as _answers
 from . import cache as _cache
 from . import fairness as _fairness
+from . import metatiles as _metatiles
 from . import public
 from . import server as _server
 from .answers import AnswersSettings
@@ -56,6 +57,7 @@ class Settings:
     answers: AnswersSettings = field(default_factory=AnswersSettings)
     answer_rules: dict[str, str] = field(default_factory=dict)
     answer_plugins: dict[str, str] = field(default_factory=dict)
+    metatiles: dict[str, int] = field(default_factory=dict)
     certificates: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -65,6 +67,7 @@ OPEN_SECTIONS = (
     *_fairness.OPEN_SECTIONS,
     *public.OPEN_SECTIONS,
     *_answers.OPEN_SECTIONS,
+    *_metatiles.OPEN_SECTIONS,
 )
 
 __all__ = [

@@ -20,7 +20,8 @@ _PLAIN = re.compile(r"[\w./:@+~()*-]+", re.ASCII)
 class Visit(NamedTuple):
     """A request that is over. Times in seconds; `size` in bytes, None for an answer without a body.
 
-    `cache`: "kept" (answered from what is kept), "shared" (by what another request had done), "none".
+    `cache`: "kept" (answered from what is kept), "shared" (by what another request had done),
+    "metatile" (cut out of the picture of several neighbours), "none".
     What is not known is empty.
     """
 

@@ -44,10 +44,14 @@ def visit_of(handler: ServiceHandler) -> Visit:
         service=details.get("service", ""),
         request=details.get("operation", ""),
         worker=details.get("worker", ""),
-        cache="kept" if details.get("cached") else "shared" if timing.shared else "none",
+        cache="kept" if details.get("cached") else _together(timing),
         trace=handler.trace.trace_id if handler.trace is not None else "",
         error=handler.failure,
     )
+
+
+def _together(timing: Timing) -> str:
+    return "shared" if timing.shared else "metatile" if timing.tiles else "none"
 
 
 def _size(handler: ServiceHandler) -> int | None:

@@ -96,7 +96,8 @@ class AnswerWriter:
         """What QGIS says, less what is for others to say."""
         handler = self.handler
         # A plugin may have repeated the id of the request that it was made for.
-        foreign = {*_OURS, "x-request-id"} if answer.timing.shared else _OURS
+        together = answer.timing.shared or answer.timing.tiles
+        foreign = {*_OURS, "x-request-id"} if together else _OURS
         told = [(name, value) for name, value in answer.headers if name.lower() not in foreign]
         handler.set_status(answer.status)
         handler.take_headers(told)

@@ -16,6 +16,7 @@ from qgsd.extensions import store_schemes
 from qgsd.location import Rules
 from qgsd.proxy.catalog import Catalog
 from qgsd.proxy.http.store import Store
+from qgsd.proxy.http.tiles import TileRules
 from qgsd.proxy.http.trust import Proxies, client_of
 from qgsd.proxy.http.upstream import Upstream
 from qgsd.roots import as_map
@@ -56,6 +57,7 @@ class HttpContext:
     rules: Rules = field(init=False)
     default_map: str = field(init=False)
     keeping: keeping.Rules = field(init=False)
+    tile_rules: TileRules = field(init=False)
     hot: HotAnswers | None = None
     spans: Spans | None = None
     on_finished: list[Callable[[ServiceHandler], None]] = field(default_factory=list)
@@ -71,6 +73,7 @@ class HttpContext:
         self._keys: LRUCache[str, str] = LRUCache(_KEYS)
         self.default_map = as_map(settings.cache.default_project, settings.cache.rootdir)
         self.keeping = keeping.Rules(settings.answers.documents, settings.answer_rules)
+        self.tile_rules = TileRules(settings.metatiles)
         self.store.resize(settings.answers.memory)
         self.access_log.configure(settings.logging)
         self.slow_log.threshold = settings.logging.slow

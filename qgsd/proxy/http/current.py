@@ -40,6 +40,11 @@ class Current:
         self._row, self._serial = self._board.row(told.row), told.serial
         return replaced
 
+    @property
+    def is_predictable(self) -> bool:
+        """It is known on what answers depend: no plugin has a say in them without having told."""
+        return bool(self._codes)
+
     def stamp(self, project: str) -> int:
         """Of the answers that may be given for this project; 0: none may."""
         row = self._row

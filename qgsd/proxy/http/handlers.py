@@ -109,6 +109,7 @@ class ServiceHandler(Responder):
         queue, load, render = 1000 * timing.queue, 1000 * timing.load, 1000 * timing.render
         told = f"queue;dur={queue:.1f}, load;dur={load:.1f}, render;dur={render:.1f}"
         told += ", shared;dur=0" if timing.shared else ""
+        told += f", tiles;desc={timing.tiles}" if timing.tiles else ""
         self.set_header("Server-Timing", told + (f", cache;desc={cache}" if cache else ""))
 
     # The body, and the limits.

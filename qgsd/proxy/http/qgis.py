@@ -24,6 +24,7 @@ from qgsd.proxy.http.kept import Shelf
 from qgsd.proxy.http.repeated import RepeatedHeaders
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.store import Kept
+from qgsd.proxy.http.tiles import tile_of
 from qgsd.proxy.http.upstream import Exchange, ExchangeClosed
 from qgsd.proxy.http.whole import send_whole
 from qgsd.tls import subject_of
@@ -99,6 +100,7 @@ class QgisHandler(ServiceHandler):
         self.details.update(project=project, service=wanted.service, operation=wanted.operation)
         url, (headers, told) = address.url(self.request.uri), self._headers_for_qgis(address)
         debug = self._is_debugged()
+        keepable = method in ("GET", "HEAD") and bool(project) and not (body or debug)
         shareable = self.settings_now.server.single_flight and wanted.idempotent and not (body or debug)
         request = messages.Request(
             id=self._inner_id(),
@@ -118,9 +120,16 @@ class QgisHandler(ServiceHandler):
             client=self.request.remote_ip or "",
             flight=flight(project, url, told) if shareable and method in ("GET", "HEAD") else "",
             debug=debug,
+            tile=self._tile(wanted, project, url, told) if keepable and not origin.depth else None,
         )
-        keepable = method in ("GET", "HEAD") and bool(project) and not (body or debug)
         return request, body, self._kind(wanted) if keepable else ""
+
+    def _tile(self, wanted: ows.OwsRequest, project: str, url: str, told: bytes) -> messages.Tile | None:
+        """Its place among its neighbours, where the operator wants them to be rendered together."""
+        most = self.context.tile_rules.most(project) if self.context.tile_rules else 0
+        if most < 2 or not self.context.upstream.current.is_predictable:
+            return None
+        return tile_of(wanted, url.partition("?")[0], project, told, most, self.settings_now.requests)
 
     def _inner_id(self) -> str:
         given = self.request_id == self.request.headers.get("X-Request-Id")
