@@ -194,7 +194,7 @@ def test_nobody_fails_when_the_worker_is_killed(server: Instance) -> None:
     wait_for("it draws them", lambda: crowd.waiting == 0)
     with Client(server.control) as client:
         (busy,) = [row for row in client.call("ps") if row["role"] == "worker" and row["state"] == "busy"]
-        client.call("kill", target=str(busy["pid"]))
+        client.call("kill", target=busy["pid"])
     answers = crowd.wait()
     assert server.ctl_json("status")["counters"]["retries"] - retries == len(paths)
     assert bodies(answers) == one_by_one(server, paths)

@@ -16,7 +16,7 @@ OPEN_SECTIONS = (
         names="a project as in MAP=, with * for any letters",
         kind=Integer(0, 64),
         about="of which projects neighbouring tiles that wait at the same time are rendered as one picture.",
-        help="so many at once at most; what crosses edges may be drawn otherwise, such as labels (docs/tiles.md)",
+        help="so many at once at most; what crosses edges, as labels do, may look otherwise (docs/tiles.md)",
         example="town/*=8",
         live=True,
     ),
