@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -19,16 +18,15 @@ from qgsd.child import Child
 from qgsd.cluster_key import KeyRing
 from qgsd.location import LocationError
 from qgsd.scoreboard import State
-from qgsd.worker import cancelling, metatile
-from qgsd.worker.adapters import StreamedResponse, qgis_request
+from qgsd.worker.answer import Answer
 from qgsd.worker.background import in_background
 from qgsd.worker.connection import Connection
-from qgsd.worker.debugging import debugging
 from qgsd.worker.inbox import Assigned, Inbox
 from qgsd.worker.loading import uses_databases
 from qgsd.worker.nested import NestingMark
 from qgsd.worker.projects import Projects, WrongVersion
 from qgsd.worker.qgis_server import QgisServer
+from qgsd.worker.rendering import Rendering
 from qgsd.worker.watch import ChangeWatch
 
 logger = logging.getLogger("qgsd.worker")
@@ -56,7 +54,7 @@ class Worker:
             child.settings, snapshots, interface.removeConfigCacheEntry, self.watch.watch, self.watch.unwatch
         )
         self.mark = NestingMark(begin.token, child.settings)
-        self.canceller = cancelling.Canceller() if cancelling.is_possible() else None
+        self.rendering = Rendering(child, qgis)
         self.connections = 0
         self.keys = KeyRing(child.keys)
         self.back = begin.back
@@ -371,10 +369,8 @@ class Worker:
             # Only an OGC API of a plugin may be asked without a project.
             project, load = self._project(assignment, request.project) if request.project else (None, 0.0)
             made_of = assignment.generation, self.projects.version(request.project, assignment.generation)
-            answer = _Answer(self, request.id, assignment.queued, load, made_of)
-            with debugging(request):
-                if not (one.joined and project and self._answer_together(one, project, answer)):
-                    self._run_qgis(request, one.body, project, answer)
+            answer = Answer(self, request.id, assignment.queued, load, made_of)
+            self.rendering.answer(one, project, answer)
         except WrongVersion as wrong:
             self.connection.send(messages.Superseded(request.id, wrong.version, wrong.known))
         except LocationError as error:
@@ -399,106 +395,6 @@ class Worker:
         row.deadline = row.since = 0.0
         row.state = State.DRAINING if self.draining else State.IDLE
 
-    def _answer_together(self, one: Assigned, project: QgsProject, answer: _Answer) -> bool:
-        """Answer all that are to be rendered as one, the first of them last; False if that cannot be."""
-        requests = (one.request, *one.joined)
-        cut = metatile.draw(self.qgis, requests, project, self._in_time)
-        if cut is None:
-            return False
-        answer.tiles = len(requests)
-        first, *others = cut.pictures
-        for request, queued, picture in zip(one.joined, one.assignment.joined, others, strict=True):
-            answer.beside(request.id, queued).send(200, cut.headers, picture, True)
-        answer.send(200, cut.headers, first, True)
-        return True
-
-    def _run_qgis(
-        self, request: messages.Request, body: bytes, project: QgsProject | None, answer: _Answer
-    ) -> None:
-        response = StreamedResponse(answer.send)
-        try:
-            asked = qgis_request(request, body, self.qgis.service_urls)
-            with self._in_time(response):
-                self.qgis.server.handleRequest(asked, response, project)
-            if response.cancelled:
-                self._give_up(request, response, answer)
-            else:
-                response.finish()
-        except Exception as error:
-            logger.error("request %s failed: %s\n%s", request.id, error, traceback.format_exc())
-            if response.finished:
-                return
-            if response.started:
-                answer.end(complete=False)
-            else:
-                message = "QGIS failed on this request; the log of the server has the reason"
-                self.connection.send(messages.Failure(request.id, 500, "qgis_failed", message))
-
-    def _in_time(self, response: StreamedResponse) -> contextlib.AbstractContextManager[None]:
-        """Ask QGIS to stop when the deadline passes, where it can be asked."""
-        if self.canceller is None:
-            return contextlib.nullcontext()
-        return self.canceller.after(self.child.row.deadline - time.monotonic(), response.feedback())
-
-    def _give_up(self, request: messages.Request, response: StreamedResponse, answer: _Answer) -> None:
-        """QGIS has stopped when it was asked to. The dispatcher has told the client, or does now."""
-        self.child.happened(
-            "request.cancelled", "QGIS stopped rendering at the deadline", project=request.project
-        )
-        if response.started:
-            answer.end(complete=False)
-        else:
-            message = f"no complete answer within the deadline of {request.timeout:.3g} s"
-            self.connection.send(messages.Failure(request.id, 504, "timeout", message))
-
-
-class _Answer:
-    """The messages that make up one answer, with the time it took."""
-
-    def __init__(self, worker: Worker, id: str, queued: float, load: float, made_of: tuple[int, str]) -> None:
-        self.worker = worker
-        self.id = id
-        self.queued = queued
-        self.load = load
-        # Generation and version of the project.
-        self.made_of = made_of
-        self.started = time.monotonic()
-        self.opened = False
-        self.pieces = 0
-        # How many were rendered as one, if any were.
-        self.tiles = 0
-
-    def beside(self, id: str, queued: float) -> _Answer:
-        """The answer to a request that was rendered with this one."""
-        other = _Answer(self.worker, id, queued, self.load, self.made_of)
-        other.started, other.tiles = self.started, self.tiles
-        return other
-
-    def _timing(self) -> messages.Timing:
-        seconds = time.monotonic() - self.started
-        return messages.Timing(self.queued, self.load, seconds, tiles=self.tiles)
-
-    def send(self, status: int, headers: messages.Headers, data: bytes, last: bool) -> None:
-        connection = self.worker.connection
-        if last:
-            self.worker.leave_when_worn()
-        if not self.opened:
-            self.opened = True
-            code = self.worker.qgis.dependence.code
-            answer = messages.Answer(
-                self.id, status, headers, self._timing(), self.worker.label, last, code, *self.made_of
-            )
-            connection.send(answer, data)
-        elif last:
-            connection.send(messages.End(self.id, self._timing(), True, self.pieces), data)
-        else:
-            self.pieces += 1
-            connection.send(messages.Chunk(self.id), data)
-            self.worker.heed()
-
-    def end(self, *, complete: bool) -> None:
-        self.worker.connection.send(messages.End(self.id, self._timing(), complete, self.pieces))
-
 
 def work(child: Child, qgis: QgisServer) -> None:
     """Be a worker until dismissed or until the master has gone."""
@@ -508,5 +404,4 @@ def work(child: Child, qgis: QgisServer) -> None:
     except ChannelClosed:
         logger.debug("the master has gone")
     finally:
-        if worker.canceller is not None:
-            worker.canceller.close()
+        worker.rendering.close()
