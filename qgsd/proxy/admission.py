@@ -39,7 +39,7 @@ class Admission:
         if self._quarantine.blocks(arrival.fingerprint, now):
             message = f"this request crashed QGIS before and is not run for a while ({arrival.fingerprint})"
             return Fail(peer, id, 500, "quarantined", message)
-        if self._is_full_for(arrival, now) and self._backlog.displaced_by(arrival) is None:
+        if self.is_full and self._is_full_for(arrival, now) and self._backlog.displaced_by(arrival) is None:
             return self._queue_full(arrival)
         if wait := self._breakers.refuses(arrival.key, now):
             message = f"'{arrival.key}' has not answered in time lately; try again in {wait:.0f} s"
@@ -58,14 +58,15 @@ class Admission:
 
     def beyond_the_queue(self, arrival: Arrival, now: float) -> bool:
         """The queue is full, but this request need not wait."""
-        return self._is_full and self._runs_at_once(arrival, now)
+        return self.is_full and self._runs_at_once(arrival, now)
 
     @property
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
+        """The queue has no place left."""
         return self._backlog.waiting >= self.limits.max_queue
 
     def _is_full_for(self, arrival: Arrival, now: float) -> bool:
-        return self._is_full and not self._runs_at_once(arrival, now)
+        return self.is_full and not self._runs_at_once(arrival, now)
 
     def _runs_at_once(self, arrival: Arrival, now: float) -> bool:
         """An idle worker is there that what waits may not have, but this request may."""

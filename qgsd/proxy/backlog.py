@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from math import inf
 
 from qgsd.proxy.decisions import Arrival
 from qgsd.proxy.displacement import displaced
@@ -115,7 +116,8 @@ class Backlog:
         job.riders[id] = rider
         self._riders[id] = job
         self._waits.add(_key(rider.arrival), id)
-        self.set_alarm(rider.queue_deadline, id)
+        rider.alarm = rider.queue_deadline
+        self.set_alarm(rider.alarm, id)
 
     def begin(self, job: Job, worker: bytes, now: float, *, ahead: bool = False) -> None:
         """It has been taken from its line, to run now, or `ahead`: when its worker has ended another one."""
@@ -131,9 +133,9 @@ class Backlog:
     def run(self, job: Job) -> None:
         """It has left the queue for good."""
         job.ahead = False
-        for id, rider in job.riders.items():
+        for rider in job.riders.values():
+            # Its alarm is set anew when it comes: most have ended by then.
             rider.queue_deadline = rider.deadline
-            self.set_alarm(rider.deadline, id)
 
     def recall(self, job: Job) -> None:
         """It is not its worker's next any more, and waits again, as if it had not been taken."""
@@ -193,6 +195,10 @@ class Backlog:
         elif job.worker is None:
             self.turns.remove(line_of(job.arrival), job.id)
 
+    @property
+    def some_dropped(self) -> bool:
+        return bool(self._dropped)
+
     def dropped(self) -> Iterator[str]:
         """Jobs nobody waits for any more, though a worker is to run them next, since this was last asked."""
         while self._dropped:
@@ -227,6 +233,10 @@ class Backlog:
             if job.generation != project.generation or not project.loads:
                 self._settled.add(project.key)
 
+    @property
+    def some_settled(self) -> bool:
+        return bool(self._settled)
+
     def settled(self) -> Iterator[Project]:
         """Projects of which the last request of some generation has ended since this was last asked."""
         while self._settled:
@@ -239,21 +249,25 @@ class Backlog:
         """Look at the request, or the job, of this id again then."""
         heapq.heappush(self._alarms, (when, id))
 
-    def next_alarm(self) -> float | None:
+    def next_alarm(self) -> float:
         alarms = self._alarms
         while alarms and alarms[0][1] not in self._riders and alarms[0][1] not in self._jobs:
             heapq.heappop(alarms)
-        return alarms[0][0] if alarms else None
+        return alarms[0][0] if alarms else inf
 
     def due(self, now: float) -> Iterator[tuple[Job, Rider]]:
         """Requests to look at, since their alarm has come."""
         while self._alarms and self._alarms[0][0] <= now:
-            _, id = heapq.heappop(self._alarms)
+            when, id = heapq.heappop(self._alarms)
             if job := self._jobs.get(id):
                 # Perhaps it has waited long enough for a warm worker.
                 self.turns.wake(job.arrival.key)
             if job := self._riders.get(id):
-                yield job, job.riders[id]
+                rider = job.riders[id]
+                if when == rider.alarm and when < rider.queue_deadline:
+                    rider.alarm = rider.queue_deadline
+                    self.set_alarm(rider.alarm, id)
+                yield job, rider
 
 
 def line_of(arrival: Arrival) -> Line:

@@ -9,6 +9,7 @@ each has at most a share of the workers. A project that is alone may have them a
 from __future__ import annotations
 
 from collections import Counter, deque
+from math import inf
 
 # Seconds after which a project that nobody asked for does not count any more.
 _MEMORY = 60.0
@@ -61,9 +62,9 @@ class Bulkhead:
         if self._owing:
             self.ended(self._owing.popleft()[0])
 
-    def next_alarm(self) -> float | None:
+    def next_alarm(self) -> float:
         """When `forgive` has something to do."""
-        return self._owing[0][1] if self._owing else None
+        return self._owing[0][1] if self._owing else inf
 
     def forgive(self, now: float) -> None:
         """A worker that has not been replaced by now will not be, or late."""

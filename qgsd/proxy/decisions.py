@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The scheduler's vocabulary: what it is told of a request, and what it decides."""
+"""The scheduler's vocabulary: what it is told of a request, and what it decides.
+
+Several are made for each request: structs of msgspec are made ten times as fast as frozen dataclasses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from qgsd.messages import Tile
 
@@ -32,8 +37,7 @@ class Limits:
     weights: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """What the scheduler has to know of a request. `peer` is where its answer goes.
 
     Requests of one `fingerprint` are the same request; those of one `flight` get the same answer from QGIS
@@ -53,21 +57,19 @@ class Arrival:
     flight: str = ""
     tenant: str = ""
     kind: str = ""
-    payload: Any = field(default=None, compare=False, repr=False)
+    payload: Any = None
     tile: Tile | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """A neighbour that is rendered with a request; it has waited for so many seconds."""
 
     id: str
     queued: float
-    payload: Any = field(default=None, compare=False, repr=False)
+    payload: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What became of a project in a worker, when it had to load it or to look whether it should.
 
     `version` is that of the content found; `seconds` and `memory` (bytes) are what loading took.
@@ -82,8 +84,7 @@ class Loaded:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(Struct, frozen=True):
     """Send the request to the worker. Seconds it waited, seconds it has left, which attempt it is.
 
     It is to run on this `generation` of its project; a worker that has to load it must find `version`.
@@ -97,36 +98,32 @@ class Dispatch:
     attempt: int
     generation: int = 1
     version: str = ""
-    payload: Any = field(default=None, compare=False, repr=False)
+    payload: Any = None
     joined: tuple[Joined, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(Struct, frozen=True):
     """Have the worker not begin the request that it was to have next."""
 
     worker: bytes
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Have the worker wait with the rest of its answer to the request."""
 
     worker: bytes
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(Struct, frozen=True):
     """Have the worker go on with its answer, if it waits."""
 
     worker: bytes
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """Tell the client; `status` as HTTP has it, `code` a word, `message` for people. `key` is its project."""
 
     peer: bytes
@@ -138,16 +135,14 @@ class Fail:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GiveBack:
+class GiveBack(Struct, frozen=True):
     """Hand an unstarted request back to its http child: this dispatcher leaves."""
 
     peer: bytes
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """For the record: the request goes back to the queue because its worker was lost."""
 
     id: str
@@ -155,22 +150,19 @@ class Retry:
     worker: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(Struct, frozen=True):
     """Nobody waits for the request any more."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """Let the worker go: nothing more will be sent to it."""
 
     worker: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(Struct, frozen=True):
     """For the record: this request has killed its last worker for a while, and is not run before `until`."""
 
     id: str
@@ -178,11 +170,10 @@ class Quarantined:
     key: str
     message: str
     until: float = 0.0
-    payload: Any = field(default=None, compare=False, repr=False)
+    payload: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tripped:
+class Tripped(Struct, frozen=True):
     """For the record: the breaker of a key has opened (for `pause` seconds), or closed (0)."""
 
     key: str
@@ -190,15 +181,13 @@ class Tripped:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reinforce:
+class Reinforce(Struct, frozen=True):
     """Nested requests wait while their parents hold the workers: have so many more in reserve."""
 
     workers: int
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """Have the worker open what is there now as this generation, unless it is of the version `unless`.
 
     With `version`, only if it is of that one.
@@ -211,8 +200,7 @@ class Load:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """Have the worker close the project, but for the generation `keep` (0: all of it)."""
 
     worker: bytes
@@ -220,8 +208,7 @@ class Close:
     keep: int
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """For the record: an event about a project, in a `worker` or not; loading took `seconds`.
 
     `often`: the traffic makes such events, so that there may be many of them.
@@ -235,8 +222,7 @@ class Note:
     often: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """What a person ordered for one project is done, or not, for the reason in `error`."""
 
     ticket: int

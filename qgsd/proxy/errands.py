@@ -40,6 +40,10 @@ class Errands:
         # When the first wish may not be wanted any more.
         self._expire_at = inf
 
+    @property
+    def some_wanted(self) -> bool:
+        return bool(self._wanted)
+
     def want(
         self, key: str, copies: int = 1, until: float = inf, ticket: int | None = None, starts: int = 1
     ) -> None:

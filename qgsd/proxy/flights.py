@@ -7,7 +7,7 @@ client, its own deadline, and its own end; the work ends when the last of them h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from qgsd.proxy.decisions import Arrival
 
@@ -15,12 +15,11 @@ from qgsd.proxy.decisions import Arrival
 _PATIENCE = 5.0
 
 
-@dataclass(slots=True)
-class Rider:
+class Rider(Struct, eq=False):
     """A request that has not ended. Times in seconds of the scheduler's clock.
 
     `held_at`: since when its client has no room for more; `patience` is what is left of the time for which
-    the others wait for it.
+    the others wait for it. `alarm`: when it is looked at again.
     """
 
     arrival: Arrival
@@ -29,6 +28,7 @@ class Rider:
     queue_deadline: float
     held_at: float | None = None
     patience: float = _PATIENCE
+    alarm: float = 0.0
 
     @property
     def impatient_at(self) -> float:
@@ -36,8 +36,7 @@ class Rider:
         return float("inf") if self.held_at is None else self.held_at + self.patience
 
 
-@dataclass(slots=True)
-class Job:
+class Job(Struct, eq=False):
     """What a worker is to do once, for one request or several. `worker` is None while it waits.
 
     `arrival` is the request that the worker is sent; it may end before the others. It runs on this
@@ -49,7 +48,7 @@ class Job:
     """
 
     arrival: Arrival
-    riders: dict[str, Rider] = field(default_factory=dict)
+    riders: dict[str, Rider] = {}
     attempt: int = 0
     worker: bytes | None = None
     began_at: float = 0.0

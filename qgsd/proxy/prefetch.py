@@ -46,11 +46,11 @@ class Prefetch:
         self._handed: dict[str, bytes] = {}
         self._alarms: list[tuple[float, str]] = []
 
-    def next_alarm(self) -> float | None:
+    def next_alarm(self) -> float:
         """When `late` has something to do."""
         while self._alarms and self._alarms[0][1] not in self._handed:
             heapq.heappop(self._alarms)
-        return self._alarms[0][0] if self._alarms else None
+        return self._alarms[0][0] if self._alarms else inf
 
     # Handing over.
 
@@ -129,7 +129,7 @@ class Prefetch:
     def late(self, now: float) -> list[Decision]:
         """Recall what its worker should have begun long ago."""
         decisions: list[Decision] = []
-        while (alarm := self.next_alarm()) is not None and alarm <= now:
+        while self.next_alarm() <= now:
             decisions += self.recall(heapq.heappop(self._alarms)[1])
         return decisions
 

@@ -85,6 +85,11 @@ class Reloads:
         """Some project is being prepared, for which workers have to be idle now and then."""
         return bool(self._active)
 
+    @property
+    def wants_workers(self) -> bool:
+        """`start_some` may have something to do."""
+        return bool(self._active) or self._reserves.some_needed
+
     # Beginning.
 
     def begin(
@@ -139,7 +144,7 @@ class Reloads:
 
     # Preparing.
 
-    def next_alarm(self) -> float | None:
+    def next_alarm(self) -> float:
         return self._reserves.next_alarm()
 
     def start_some(self, now: float) -> list[Decision]:

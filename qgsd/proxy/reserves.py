@@ -48,8 +48,12 @@ class Reserves:
     def drop(self, key: str) -> None:
         self._needs.pop(key, None)
 
-    def next_alarm(self) -> float | None:
-        return self._next if self._needs else None
+    def next_alarm(self) -> float:
+        return self._next if self._needs else inf
+
+    @property
+    def some_needed(self) -> bool:
+        return bool(self._needs)
 
     def due(self, now: float) -> list[Decision]:
         """Ask for what is needed, if it is time."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 
 def machine_of(worker: bytes) -> bytes:
@@ -18,8 +19,7 @@ def machine_of(worker: bytes) -> bytes:
     return parts[1] if len(parts) == 5 else b""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """Who pays for a worker's time: since when, and how many seconds in advance. `kind` of the request."""
 
     tenant: str
@@ -28,8 +28,7 @@ class Charge:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(Struct, frozen=True):
     """The request that a worker has next. `occupies`: the bulkhead counts it beside what runs now."""
 
     id: str
@@ -38,8 +37,7 @@ class Next:
     occupies: bool
 
 
-@dataclass(slots=True)
-class Worker:
+class Worker(Struct, eq=False):
     """`job` is the request it runs, `errand` the project it loads; both of `key`.
 
     `loaded`: the request had to load its project, and began when that was done.
@@ -63,7 +61,7 @@ class Worker:
     next: Next | None = None
     recalled: str | None = None
     joins: bool = False
-    joined: set[str] = field(default_factory=set)
+    joined: set[str] = set()
     tiles: int = 1
 
     @property
@@ -269,5 +267,7 @@ class Roster:
 
         So the deepest can always run, and no chain of parents waits for ever.
         """
+        if not depth:
+            return self._depths[0] < self.usual
         taken = sum(self._depths[at] for at in range(depth + 1))
         return taken < self.usual + min(depth, self.reserve)

@@ -8,12 +8,13 @@ ends in exactly one of: its answer finished, `Fail`, `GiveBack`, or `Forget` (it
 Here is what happens to a request: queued, begun, ended. Whether it is taken up at all is the
 `admission`'s to say, how it is given up that of `endings`, whether it is tried again that of `losses`;
 which one is next and where, the `matchmaker`'s; what workers load, and when a project changes, the
-`keeper`'s.
+`keeper`'s; in which order all these have their turn after an event, that of `rounds`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from qgsd.proxy.admission import Admission
 from qgsd.proxy.backlog import Backlog
@@ -25,7 +26,6 @@ from qgsd.proxy.decisions import (
     GiveBack,
     Limits,
     Loaded,
-    Reinforce,
     Release,
     Tripped,
 )
@@ -39,9 +39,7 @@ from qgsd.proxy.prefetch import Prefetch
 from qgsd.proxy.projects import Projects
 from qgsd.proxy.quarantine import Quarantine
 from qgsd.proxy.roster import Roster, Worker
-
-# Seconds after which what could not be served is looked at again, come what may; more where much waits.
-_ROUSE = 0.25
+from qgsd.proxy.rounds import Rounds
 
 
 class Scheduler:
@@ -64,16 +62,26 @@ class Scheduler:
         self._admission = Admission(
             self._backlog, self._roster, self._matchmaker, self.quarantine, self._breakers, limits
         )
+        self._rounds = Rounds(
+            self._backlog,
+            self._roster,
+            self._projects,
+            self.keeper,
+            self._matchmaker,
+            self._prefetch,
+            self._endings,
+            limits,
+            now,
+        )
         self.limit(limits)
         # Requests that shared the answer of another one.
         self.coalesced = 0
         self._workerless_since: float | None = now
-        self._closing = False
-        self._rouse_at = now
 
     def limit(self, limits: Limits) -> None:
         """Other bounds from now on."""
-        self.limits = self.keeper.limits = self._matchmaker.limits = self._admission.limits = limits
+        self.limits = self.keeper.limits = self._matchmaker.limits = limits
+        self._admission.limits = self._rounds.limits = limits
         self._backlog.shares.weigh(limits.weights)
         self.quarantine.size, self.quarantine.ttl = limits.quarantine_size, limits.quarantine_ttl
         self._breakers.timeouts, self._breakers.pause = limits.breaker_timeouts, limits.breaker_pause
@@ -132,26 +140,17 @@ class Scheduler:
 
     def next_alarm(self) -> float | None:
         """When `tick` has something to do at the latest."""
-        times = [
-            self._backlog.next_alarm(), self._prefetch.next_alarm(), self._next_alarm_of_others()
-        ]  # fmt: skip
-        if self.waiting and self._workerless_since is not None:
-            times.append(self._workerless_since + self.limits.worker_grace)
-        return min((time for time in times if time is not None), default=None)
-
-    def _next_alarm_of_others(self) -> float | None:
-        """Of those who may have something to do for all that wait."""
-        # Who leaves prepares nothing any more.
-        reloads = None if self._closing else self.keeper.reloads.next_alarm()
-        times = (reloads, self._matchmaker.bulkhead.next_alarm())
-        return min((time for time in times if time is not None), default=None)
+        alarm = self._rounds.next_alarm()
+        if self._workerless_since is not None and self.waiting:
+            alarm = min(alarm, self._workerless_since + self.limits.worker_grace)
+        return alarm if alarm < inf else None
 
     # Events of requests.
 
     def arrived(self, arrival: Arrival, now: float) -> list[Decision]:
         if arrival.id in self._backlog or self._backlog.get(arrival.id):
             return []
-        if self._closing:
+        if self._rounds.closing:
             return [GiveBack(arrival.peer, arrival.id)]
         if arrival.depth > self.limits.nested_depth:
             return self._endings.looped(arrival, self.limits.nested_depth)
@@ -159,18 +158,20 @@ class Scheduler:
         if self._hopeless(now):
             return [no_worker(arrival)]
         if refusal := self._admission.refusal(arrival, now):
-            return [refusal, *self._expire(now)]
-        decisions: list[Decision] = [*self._admission.make_room(arrival, now)]
+            return [refusal, *self._rounds.expire(now)]
+        full = self._admission.is_full
+        decisions: list[Decision] = [*self._admission.make_room(arrival, now)] if full else []
         deadline = now + arrival.timeout
         rider = Rider(arrival, now, deadline, min(deadline, now + self.limits.queue_timeout))
         job = self._backlog.flight_for(arrival, now)
         # In a full queue a place of its own, at an idle worker, is the only one there is.
-        if job is None or self._admission.beyond_the_queue(arrival, now):
+        if job is None or (full and self._admission.beyond_the_queue(arrival, now)):
             self._backlog.add(rider)
         else:
             self.coalesced += 1
             self._backlog.join(job, rider)
-        return decisions + self._match(now, all_awake=False)
+        decisions += self._rounds.follow(now, all_awake=False)
+        return decisions
 
     def cancelled(self, id: str) -> list[Decision]:
         """The client has gone: a waiting request is dropped, a running one runs for nothing."""
@@ -206,7 +207,7 @@ class Scheduler:
         if not reserve:
             self._matchmaker.bulkhead.joined()
         self._workerless_since = None
-        return [*self.keeper.joined(worker, has_open, now), *self._match(now)]
+        return [*self.keeper.joined(worker, has_open, now), *self._rounds.follow(now)]
 
     def leaving(self, worker: bytes, now: float) -> list[Decision]:
         """The worker wants to go; it is released when it runs nothing."""
@@ -219,7 +220,7 @@ class Scheduler:
         decisions = self.keeper.worker_gone(worker, now)
         if state.next is not None:
             decisions += self._prefetch.recall(state.next.id)
-        return [*decisions, *self._release_idle(worker, state, now), *self._match(now)]
+        return [*decisions, *self._release_idle(worker, state, now), *self._rounds.follow(now)]
 
     def declined(self, worker: bytes, id: str, now: float) -> list[Decision]:
         """The worker will not begin the request: it was recalled, or the worker leaves.
@@ -243,9 +244,9 @@ class Scheduler:
             if job is not None and job.worker == worker:
                 self._backlog.recall(job)
         decisions += self._release_idle(worker, state, now)
-        if self._closing:
+        if self._rounds.closing:
             decisions += self._give_back_all()
-        return [*decisions, *self._match(now, all_awake=state.leaving)]
+        return [*decisions, *self._rounds.follow(now, all_awake=state.leaving)]
 
     def answering(self, worker: bytes, id: str) -> list[Rider]:
         """A piece of an answer came: for whom it is, empty when nobody waits for it any more."""
@@ -272,9 +273,11 @@ class Scheduler:
             seconds = (now - state.began_at) / state.tiles
             self._projects.measured_service(project, seconds, now, first=state.loaded)
         decisions += self._vacate(worker, state, now)
-        decisions += self._release_idle(worker, state, now)
+        if state.leaving:
+            decisions += self._release_idle(worker, state, now)
         # Also when it leaves: its key may have one worker more now.
-        return [*decisions, *self._match(now, all_awake=state.leaving)]
+        decisions += self._rounds.follow(now, all_awake=state.leaving)
+        return decisions
 
     def ran_out(self, worker: bytes, id: str, now: float) -> list[Decision]:
         """The worker gave the request up at its deadline; those that came later have time left."""
@@ -285,7 +288,7 @@ class Scheduler:
         decisions += self._release_idle(worker, state, now)
         if job is not None and job.worker == worker:
             decisions += self._endings.ran_out(job, now)
-        return [*decisions, *self._match(now)]
+        return [*decisions, *self._rounds.follow(now)]
 
     def _served(self, arrival: Arrival) -> list[Decision]:
         self.quarantine.served(arrival.fingerprint)
@@ -299,7 +302,7 @@ class Scheduler:
             return []
         state = self._roster.remove(worker)
         decisions = [] if state.leaving else self.keeper.worker_gone(worker, now, reason if own_fault else "")
-        if self._prefetch.give_back(state.next) and self._closing:
+        if self._prefetch.give_back(state.next) and self._rounds.closing:
             decisions += self._give_back_all()
         decisions += self._take_apart(worker, state, lost=True)
         if state.errand is not None:
@@ -311,11 +314,11 @@ class Scheduler:
             self._matchmaker.settle(state, now, free=not own_fault and job is not None)
             self._note_cost(state.key, now, own_fault=own_fault or job is None)
         if job is None or job.worker != worker:
-            return [*decisions, *self._match(now)]
+            return [*decisions, *self._rounds.follow(now)]
         # Of several that were rendered as one nobody knows which it was.
         blamed = own_fault and state.tiles == 1
-        decisions += self._losses.of_worker(job, worker, now, reason, blamed, closing=self._closing)
-        return [*decisions, *self._match(now)]
+        decisions += self._losses.of_worker(job, worker, now, reason, blamed, closing=self._rounds.closing)
+        return [*decisions, *self._rounds.follow(now)]
 
     def _note_cost(self, key: str, now: float, *, own_fault: bool) -> None:
         """A worker is lost that ran a request of the key: by the crash of it, or because it took too long."""
@@ -337,7 +340,7 @@ class Scheduler:
             # The time it takes to load says nothing of what a request takes.
             state.began_at, state.loaded = now, True
         self._matchmaker.freed(worker, loaded.key)
-        return [*decisions, *self._match(now, all_awake=loaded.outcome != "loaded")]
+        return [*decisions, *self._rounds.follow(now, all_awake=loaded.outcome != "loaded")]
 
     def closed(self, worker: bytes, key: str, keep: int) -> list[Decision]:
         """A worker has closed a project; see `Keeper.closed`."""
@@ -345,7 +348,7 @@ class Scheduler:
 
     def changed(self, key: str, version: str, now: float) -> list[Decision]:
         """A worker has seen another content; see `Keeper.changed`."""
-        return [*self.keeper.changed(key, version, now), *self._match(now)]
+        return [*self.keeper.changed(key, version, now), *self._rounds.follow(now)]
 
     def superseded(
         self, worker: bytes, id: str, version: str, now: float, *, known: bool = True
@@ -372,28 +375,23 @@ class Scheduler:
             self._backlog.put_back(job)
         if known:
             decisions += self.keeper.found_other(worker, key, version, now)
-        return [*decisions, *self._match(now)]
+        return [*decisions, *self._rounds.follow(now)]
 
     def order(self, ticket: int, verb: Verb, name: str, now: float) -> tuple[list[str], list[Decision]]:
         """What a person wants done with projects; see `Keeper.order`."""
         keys, decisions = self.keeper.order(ticket, verb, name, now)
-        return keys, [*decisions, *self._match(now)]
+        return keys, [*decisions, *self._rounds.follow(now)]
 
     def wanted(self, pinned: Sequence[str], held: Sequence[str], now: float) -> list[Decision]:
         """Which projects are pinned, and which on hold."""
         self.keeper.wanted(pinned, held)
-        return self._match(now)
+        return self._rounds.follow(now)
 
     # Time, and the end.
 
     def tick(self, now: float) -> list[Decision]:
         """Give up what is over its time, and begin what has waited for long enough for a warm worker."""
-        alarm, others = self.next_alarm(), self._next_alarm_of_others()
-        if alarm is None or alarm > now:
-            decisions = self._expire(now)
-        else:
-            decisions = self._match(now, all_awake=others is not None and others <= now)
-        decisions += self._release_old()
+        decisions = self._rounds.tick(now)
         if self._hopeless(now):
             for job in self._backlog.all_waiting():
                 decisions += self._endings.no_worker(job)
@@ -401,53 +399,13 @@ class Scheduler:
 
     def close(self) -> list[Decision]:
         """Take nothing new; what waits is given back, what runs may finish."""
-        self._closing = True
+        self._rounds.closing = True
         return [*self._prefetch.all(), *self._give_back_all()]
 
     # Inside.
 
     def _give_back_all(self) -> list[Decision]:
         return [back for job in self._backlog.all_waiting() for back in self._endings.give_back(job)]
-
-    def _expire(self, now: float) -> list[Decision]:
-        decisions: list[Decision] = []
-        for job, rider in self._backlog.due(now):
-            decisions += self._endings.overdue(job, rider, now)
-        return [*decisions, *self._prefetch.dropped(), *self._prefetch.late(now)]
-
-    def _match(self, now: float, *, all_awake: bool = True) -> list[Decision]:
-        """`all_awake`: what could not be served before may be now, for all that is known."""
-        turns = self._backlog.turns
-        if all_awake or now >= self._rouse_at:
-            self._rouse_at = now + _ROUSE * (1 + turns.parked / 100)
-            turns.wake_all()
-        # First, for what is over its time must not be begun, though no tick has come since.
-        decisions = self._expire(now)
-        self._matchmaker.bulkhead.forgive(now)
-        if self._closing:
-            return decisions
-        # Before requests: under load no worker would ever be idle for long enough to prepare a new version.
-        decisions += self.keeper.reloads.start_some(now)
-        decisions += self._match_all(now)
-        decisions += self._release_old()
-        return [*decisions, *self.keeper.start_errands(now), *self._reinforcements()]
-
-    def _match_all(self, now: float) -> list[Decision]:
-        decisions: list[Decision] = []
-        while matched := self._matchmaker.next(now):
-            decisions += matched
-        if self._roster.some_idle and self._roster.has_room(0):
-            recalled = self._prefetch.reclaim()
-            decisions += [*recalled, *self._match_all(now)] if recalled else []
-        elif not self._backlog.nested.lines and not self.keeper.reloads.under_way:
-            decisions += self._prefetch.hand_over(now)
-        return decisions
-
-    def _reinforcements(self) -> list[Decision]:
-        wanted = self.limits.nested_depth
-        if not self._backlog.nested.lines or self._roster.reserve >= wanted:
-            return []
-        return [Reinforce(wanted)]
 
     def _vacate(self, worker: bytes, state: Worker, now: float, *, free: bool = False) -> list[Decision]:
         decisions = self._take_apart(worker, state)
@@ -462,17 +420,9 @@ class Scheduler:
         """What was rendered with something else, and has not been answered, is for others."""
         if not state.joined:
             return []
-        retried = lost and not self._closing
+        retried = lost and not self._rounds.closing
         decisions = self._matchmaker.metatiles.take_apart(worker, state, retried=retried)
-        return decisions + (self._give_back_all() if self._closing else [])
-
-    def _release_old(self) -> list[Decision]:
-        """The last request of an old generation may have ended."""
-        decisions: list[Decision] = []
-        for project in self._backlog.settled():
-            decisions += self.keeper.reloads.release_old(project)
-            self._projects.forget_unused(project)
-        return decisions
+        return decisions + (self._give_back_all() if self._rounds.closing else [])
 
     def _release_idle(self, worker: bytes, state: Worker, now: float) -> list[Decision]:
         """Let a worker go that leaves and has nothing more to do."""

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from qgsd.proxy.decisions import (
     Arrival,
@@ -174,13 +173,13 @@ def test_a_request_that_kills_twice_is_not_run_again_until_its_time_is_over() ->
     assert noted == Quarantined("1", "print of 1", "k", "SIGSEGV", 2.0 + LIMITS.quarantine_ttl)
     assert isinstance(failed, Fail)
     assert failed.status == 500
-    (refused,) = many.arrived(dataclasses.replace(poison, id="2"), 3.0)
+    (refused,) = many.arrived(structs.replace(poison, id="2"), 3.0)
     assert isinstance(refused, Fail)
     assert (refused.status, refused.code) == (500, "quarantined")
     assert dispatched(many.arrived(arrival("3"), 3.0)) == ["3"], "another request is welcome"
     later = 2.0 + LIMITS.quarantine_ttl
     many.finished(many.worker_names()[0], "3", later)
-    assert dispatched(many.arrived(dataclasses.replace(poison, id="4"), later)) == ["4"]
+    assert dispatched(many.arrived(structs.replace(poison, id="4"), later)) == ["4"]
 
 
 def test_who_is_killed_by_others_is_not_poisonous() -> None:
@@ -199,7 +198,7 @@ def test_who_is_killed_by_others_is_not_poisonous() -> None:
 def test_served_in_between_a_request_is_no_suspect_any_more() -> None:
     one = scheduler(b"w0")
     for number in range(4):
-        one.arrived(dataclasses.replace(arrival("x"), id=f"a{number}"), 0.0)
+        one.arrived(structs.replace(arrival("x"), id=f"a{number}"), 0.0)
         one.lost(b"w%d" % (2 * number), 0.0, "SIGSEGV")
         one.joined(b"w%d" % (2 * number + 1), 0.0)
         one.finished(b"w%d" % (2 * number + 1), f"a{number}", 0.0)
@@ -306,15 +305,15 @@ def test_parents_leave_a_worker_to_each_depth_below() -> None:
     one = Scheduler(LIMITS, 0.0)
     one.joined(b"w", 0.0)
     one.arrived(arrival("parent"), 0.0)
-    child = dataclasses.replace(arrival("child"), depth=1)
+    child = structs.replace(arrival("child"), depth=1)
     assert one.arrived(child, 1.0) == [Reinforce(LIMITS.nested_depth)]
     for number in range(LIMITS.nested_depth):
         sent = one.joined(b"r%d" % number, 1.0, reserve=True)
         assert dispatched(sent) == (["child"] if number == 0 else [])
     assert dispatched(one.arrived(arrival("other"), 1.0)) == [], "the reserve is for nested requests only"
-    sister = dataclasses.replace(arrival("sister"), depth=1)
+    sister = structs.replace(arrival("sister"), depth=1)
     assert dispatched(one.arrived(sister, 1.0)) == [], "its depth has had its share"
-    grandchild = dataclasses.replace(arrival("grandchild"), depth=2)
+    grandchild = structs.replace(arrival("grandchild"), depth=2)
     assert dispatched(one.arrived(grandchild, 1.0)) == ["grandchild"]
 
 

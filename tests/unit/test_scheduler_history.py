@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from math import inf
 from typing import ClassVar
 
 from hypothesis import settings
@@ -701,7 +702,7 @@ class History(RuleBasedStateMachine):
         usable = scheduler_slots(self.scheduler) if not working else 0
         late = [id for id in model.waiting() if model.known[id].due <= model.now]
         bulkhead = self.scheduler._matchmaker.bulkhead
-        soon = bulkhead.next_alarm() is not None
+        soon = bulkhead.next_alarm() < inf
         assert not usable or not model.waiting() or late or soon, "work and workers, and nothing happens"
 
     def teardown(self) -> None:
