@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from math import log2
 
 # How much of the past a mean remembers: the latest value counts for a quarter.
@@ -13,6 +14,8 @@ _MOST_KEPT = 10_000
 _UNKNOWN = 0.1
 
 
+# Clients repeat themselves.
+@lru_cache(maxsize=1000)
 def kind_of(service: str, operation: str, pixels: int) -> str:
     """Requests of one kind take about as long in one project; maps of up to four times the size are one kind.
 

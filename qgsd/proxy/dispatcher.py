@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The dispatcher: sockets around the scheduler.
+"""The dispatcher: sockets around the scheduler. It hears what comes in; the `carrier` does what is decided.
 
 One thread, one poll over two ROUTER sockets (http children in front, workers and the
 masters of worker machines behind) and the channel to the master. Answers pass through
@@ -25,11 +25,10 @@ from qgsd.child import Child
 from qgsd.config import Settings
 from qgsd.proxy import decisions as plan
 from qgsd.proxy import routers
-from qgsd.proxy.announcer import Announcer
+from qgsd.proxy.carrier import Carrier
 from qgsd.proxy.costs import kind_of
 from qgsd.proxy.doorkeeper import Doorkeeper
 from qgsd.proxy.machine_desk import Losses, MachineDesk, process_of
-from qgsd.proxy.poison import poison_of
 from qgsd.proxy.project_desk import ProjectDesk, as_loaded
 from qgsd.proxy.queue_desk import QueueDesk
 from qgsd.proxy.scheduler import Scheduler
@@ -37,8 +36,9 @@ from qgsd.scoreboard import State
 
 logger = logging.getLogger("qgsd.dispatcher")
 
+# Seconds: life is shown at least as often, and figures at most.
 _TICK = 0.5
-_BATCH = 64
+_SHOW = 0.02
 
 _Handler = Callable[[list[zmq.Frame]], None]
 
@@ -75,17 +75,18 @@ class Dispatcher:
         routers.bind(self.front, listeners[:1])
         routers.bind(self.back, listeners[1:], child.keys)
         self.scheduler = Scheduler(_limits(child.settings), time.monotonic())
-        self.peers: set[bytes] = set()
+        self.carrier = carrier = Carrier(child, self.scheduler, self.front, self.back)
         self.losses = Losses()
-        self.machines = MachineDesk(self.scheduler, child.channel, self.back, self._cut_off)
-        self.desk = ProjectDesk(self.scheduler, child.channel, self._carry_out, self._to_worker)
+        self.machines = MachineDesk(self.scheduler, child.channel, self.back, carrier.cut_off)
+        self.desk = ProjectDesk(self.scheduler, child.channel, carrier.carry_out, carrier.to_worker)
         self.queue = QueueDesk(self.scheduler, child.channel, time.monotonic())
-        self.announcer = Announcer(
-            self.scheduler.keeper.projects, child.row, child.begin.row, self._to_all_http
-        )
         self.closing = False
         self.staffed = False
-        self.reinforced_at = 0.0
+        # When time itself has something for the scheduler to do.
+        self.alarm = 0.0
+        # When the figures are written next, and whether they have changed since.
+        self.show_at = 0.0
+        self.unshown = True
 
     def run(self) -> None:
         """Work until drained or until the master has gone."""
@@ -94,43 +95,57 @@ class Dispatcher:
             poller.register(source, zmq.POLLIN)
         for source in self.doorkeeper.sources if self.doorkeeper else ():
             poller.register(source, zmq.POLLIN)
+        channel = self.child.channel.fileno()
         while not (self.closing and self._at_rest()):
             ready = dict(poller.poll(self._patience()))
-            if self.child.channel.fileno() in ready:
+            if channel in ready:
                 self._obey()
             if self.doorkeeper is not None:
                 self.doorkeeper.attend()
                 self.machines.look(departed=self.doorkeeper.somebody_departed())
-            # Workers first: what frees a worker comes before what wants one.
+            # Workers first: what frees a worker comes before what wants one. One message of each in a turn:
+            # to be told by an exception that there is no further one costs more than to ask anew.
             if self.back in ready:
-                self._drain_socket(self.back, self._from_worker)
+                self._receive(self.back, self._from_worker)
             if self.front in ready:
-                self._drain_socket(self.front, self._from_http)
-            self._carry_out(self.scheduler.tick(time.monotonic()))
-            self._show()
+                self._receive(self.front, self._from_http)
+            now = time.monotonic()
+            if now >= self.alarm:
+                self.carrier.carry_out(self.scheduler.tick(now))
+            self._show(now)
         logger.info("the last request is answered, the dispatcher goes")
         if self.doorkeeper is not None:
             self.doorkeeper.close()
         self.context.destroy(linger=2000)
 
     def _patience(self) -> int:
-        alarm = self.scheduler.next_alarm() or float("inf")
-        alarm = min(alarm, self.machines.next_alarm())
-        return int(min(_TICK, max(0.0, alarm - time.monotonic())) * 1000) + 1
+        now = time.monotonic()
+        self.alarm = min(self.scheduler.next_alarm(), now + _TICK)
+        wake = min(self.alarm, self.machines.next_alarm())
+        if self.unshown:
+            wake = min(wake, self.show_at)
+        return int(max(0.0, wake - now) * 1000) + 1
 
     def _at_rest(self) -> bool:
-        return self.scheduler.at_rest and not self.peers
+        return self.scheduler.at_rest and not self.carrier.peers
 
-    def _show(self) -> None:
-        row = self.child.row
-        if (self.scheduler.workers > 0) != self.staffed and not self.closing:
+    def _show(self, now: float) -> None:
+        scheduler = self.scheduler
+        if (scheduler.workers > 0) != self.staffed and not self.closing:
             self.staffed = not self.staffed
-            self._to_all_http(messages.Workforce(self.scheduler.workers))
-        self.queue.count(row, time.monotonic())
+            self.carrier.to_all_http(messages.Workforce(scheduler.workers))
+        self.queue.note(now)
+        # Under load nobody looks as often as requests come.
+        self.unshown = now < self.show_at and scheduler.at_work
+        if self.unshown:
+            return
+        self.show_at = now + _SHOW
+        row = self.child.row
+        self.queue.count(row, now)
         self.desk.count(row)
-        row.coalesced, row.tiles_cut = self.scheduler.coalesced, self.scheduler.tiles_cut
+        row.coalesced, row.tiles_cut = scheduler.coalesced, scheduler.tiles_cut
         if not self.closing:
-            row.state = State.BUSY if self.scheduler.at_work else State.IDLE
+            row.state = State.BUSY if scheduler.at_work else State.IDLE
         self.child.beat()
 
     def _obey(self) -> None:
@@ -163,20 +178,20 @@ class Dispatcher:
     def _close(self) -> None:
         self.closing = True
         self.child.row.state = State.DRAINING
-        self._carry_out(self.scheduler.close())
-        self._to_all_http(messages.Moving())
+        self.carrier.carry_out(self.scheduler.close())
+        self.carrier.to_all_http(messages.Moving())
         for worker in self.scheduler.worker_names():
-            self._to_worker(worker, messages.Moving())
+            self.carrier.to_worker(worker, messages.Moving())
         self.machines.close()
 
-    def _drain_socket(self, socket: zmq.Socket[bytes], handle: _Handler) -> None:
-        for _ in range(_BATCH):
-            if (message := frames.receive(socket)) is None:
-                return
-            try:
-                handle(message)
-            except (msgspec.MsgspecError, ValueError) as nonsense:
-                logger.warning("a message that makes no sense was dropped: %s", nonsense)
+    @staticmethod
+    def _receive(socket: zmq.Socket[bytes], handle: _Handler) -> None:
+        if (message := frames.receive(socket)) is None:
+            return
+        try:
+            handle(message)
+        except (msgspec.MsgspecError, ValueError) as nonsense:
+            logger.warning("a message that makes no sense was dropped: %s", nonsense)
 
     # In front: http children.
 
@@ -187,18 +202,18 @@ class Dispatcher:
             case messages.Request() as request:
                 self._request(sender, request, header, body)
             case messages.Cancel(id):
-                self._carry_out(self.scheduler.cancelled(id))
+                self.carrier.carry_out(self.scheduler.cancelled(id))
             case messages.Hold(id):
-                self._carry_out(self.scheduler.pauses.held(id, time.monotonic()))
+                self.carrier.carry_out(self.scheduler.pauses.held(id, time.monotonic()))
             case messages.Resume(id):
-                self._carry_out(self.scheduler.pauses.resumed(id, time.monotonic()))
+                self.carrier.carry_out(self.scheduler.pauses.resumed(id, time.monotonic()))
             case messages.Attach():
-                self.peers.add(sender)
+                self.carrier.peers.add(sender)
                 answer = messages.Moving() if self.closing else messages.Workforce(self.scheduler.workers)
-                self._to_http(sender, answer)
-                self._to_http(sender, self.announcer.state())
+                self.carrier.to_http(sender, answer)
+                self.carrier.to_http(sender, self.carrier.announcer.state())
             case messages.Detach():
-                self.peers.discard(sender)
+                self.carrier.peers.discard(sender)
 
     def _request(self, peer: bytes, request: messages.Request, header: zmq.Frame, body: zmq.Frame) -> None:
         self.child.row.requests += 1
@@ -217,7 +232,7 @@ class Dispatcher:
             payload=(header, body),
             tile=request.tile,
         )
-        self._carry_out(self.scheduler.arrived(arrival, time.monotonic()))
+        self.carrier.carry_out(self.scheduler.arrived(arrival, time.monotonic()))
 
     # Behind: workers, and the masters of their machines.
 
@@ -227,20 +242,20 @@ class Dispatcher:
         message = messages.decode_from_worker(header.buffer)
         match message:
             case messages.Failure(id=id, code="timeout"):
-                self._carry_out(self.scheduler.ran_out(worker, id, time.monotonic()))
+                self.carrier.carry_out(self.scheduler.ran_out(worker, id, time.monotonic()))
             case messages.Answer() | messages.Chunk() | messages.End() | messages.Failure():
-                self._pass_on(worker, message, header, data)
+                self.carrier.pass_on(worker, message, header, data)
                 if _ends_answer(message):
-                    self._carry_out(self.scheduler.finished(worker, message.id, time.monotonic()))
+                    self.carrier.carry_out(self.scheduler.finished(worker, message.id, time.monotonic()))
             case messages.Join():
                 self._join(worker, message)
             case messages.Leave():
-                self._carry_out(self.scheduler.leaving(worker, time.monotonic()))
+                self.carrier.carry_out(self.scheduler.leaving(worker, time.monotonic()))
             case messages.Declined(id):
-                self._carry_out(self.scheduler.declined(worker, id, time.monotonic()))
+                self.carrier.carry_out(self.scheduler.declined(worker, id, time.monotonic()))
             case messages.Superseded(id, version, known):
                 now = time.monotonic()
-                self._carry_out(self.scheduler.superseded(worker, id, version, now, known=known))
+                self.carrier.carry_out(self.scheduler.superseded(worker, id, version, now, known=known))
             case messages.ProjectLoaded() | messages.ProjectClosed() | messages.ProjectChanged():
                 self.desk.heard(worker, message)
             case messages.WorkerLost():
@@ -248,33 +263,21 @@ class Dispatcher:
             case messages.MachineHere() | messages.MachineLeft() | messages.MachineDone():
                 self.machines.heard(worker, message)
 
-    def _pass_on(self, worker: bytes, part: messages.AnswerPart, header: zmq.Frame, data: zmq.Frame) -> None:
-        """As it came to whom it was for; to others that share it under their own id."""
-        for rider in self.scheduler.answering(worker, part.id):
-            peer, id = rider.arrival.peer, rider.arrival.id
-            told: zmq.Frame | bytes = header
-            if id != part.id:
-                told = messages.encode(messages.shared(part, id, time.monotonic() - rider.arrived_at))
-            try:
-                frames.send(self.front, [peer, told, data])
-            except zmq.ZMQError as unreachable:
-                self._http_gone(peer, unreachable)
-
     def _join(self, worker: bytes, join: messages.Join) -> None:
         who = join.machine or worker.decode(errors="replace")
         if reason := self.machines.refusal(who, join.protocol, join.version):
-            self._to_worker(worker, messages.Dismiss(reason))
+            self.carrier.to_worker(worker, messages.Dismiss(reason))
         elif worker in self.losses:
             logger.debug("%s died before its greeting arrived", worker)
         elif self.closing:
-            self._to_worker(worker, messages.Moving())
+            self.carrier.to_worker(worker, messages.Moving())
         else:
             logger.debug("%s joined", worker.decode(errors="replace"))
-            self.announcer.joined(join)
-            self._to_worker(worker, messages.Welcome(recalls=True))
-            self._to_worker(worker, self.desk.pins)
+            self.carrier.announcer.joined(join)
+            self.carrier.to_worker(worker, messages.Welcome(recalls=True))
+            self.carrier.to_worker(worker, self.desk.pins)
             has_open = [as_loaded(copy) for copy in join.has_open]
-            self._carry_out(
+            self.carrier.carry_out(
                 self.scheduler.joined(
                     worker,
                     time.monotonic(),
@@ -290,113 +293,7 @@ class Dispatcher:
         self.losses.add(process)
         for worker in self.scheduler.worker_names():
             if process_of(worker) == process:
-                self._lost(worker, loss.reason, own_fault=loss.own_fault)
-
-    def _cut_off(self, worker: bytes, reason: str) -> None:
-        self._lost(worker, reason, own_fault=False)
-
-    def _lost(self, worker: bytes, reason: str, *, own_fault: bool) -> None:
-        self._carry_out(self.scheduler.lost(worker, time.monotonic(), reason, own_fault=own_fault))
-
-    # Carrying out.
-
-    def _carry_out(self, decisions: list[plan.Decision]) -> None:
-        self.announcer.tell()
-        for decision in decisions:
-            match decision:
-                case plan.Dispatch():
-                    self._dispatch(decision)
-                case plan.Fail():
-                    self._fail(decision)
-                case plan.GiveBack(peer, id):
-                    self._to_http(peer, messages.HandBack(id))
-                case plan.Retry(id, key, worker):
-                    self.child.row.retries += 1
-                    who = worker.decode(errors="replace")
-                    self._tell("request.retried", f"{who} was lost while it ran the request", id, key)
-                case plan.Quarantined(id, fingerprint, key, message):
-                    reason = f"request {fingerprint} crashed QGIS again and is not run for a while: {message}"
-                    self._tell("request.quarantined", reason, id, key)
-                    self.child.channel.send(messages.Poisonous(poison_of(decision)))
-                case plan.Reinforce(workers):
-                    self._reinforce(workers)
-                case plan.Tripped(key, pause, message):
-                    event = "project.suspended" if pause else "project.recovered"
-                    self.child.happened(event, message, project=key, seconds=pause)
-                case plan.Recall(worker, id):
-                    self._to_worker(worker, messages.Recall(id))
-                case plan.Pause(worker, id):
-                    self._to_worker(worker, messages.Hold(id))
-                case plan.Continue(worker, id):
-                    self._to_worker(worker, messages.Resume(id))
-                case plan.Release(worker):
-                    self._to_worker(worker, messages.Dismiss())
-                case plan.Load(worker, key, generation, unless, version):
-                    self._to_worker(worker, messages.LoadProject(key, generation, unless, version))
-                case plan.Close(worker, key, keep):
-                    self._to_worker(worker, messages.CloseProject(key, keep))
-                case plan.Note():
-                    self.desk.note(decision, self.child.happened)
-                case plan.Done(ticket, key, status, error):
-                    self.child.channel.send(messages.ProjectDone(ticket, key, status, error))
-
-    def _reinforce(self, workers: int) -> None:
-        """Ask again only now and then: forks take a moment to arrive."""
-        now = time.monotonic()
-        if now - self.reinforced_at > _TICK:
-            self.reinforced_at = now
-            self.child.channel.send(messages.WantReserve(workers))
-
-    def _dispatch(self, decision: plan.Dispatch) -> None:
-        assignment = messages.Assignment(
-            decision.queued,
-            decision.remaining,
-            decision.attempt,
-            decision.generation,
-            decision.version,
-            time.monotonic(),
-            [other.queued for other in decision.joined],
-        )
-        header, body = decision.payload
-        beside = [other.payload[0] for other in decision.joined]
-        try:
-            frames.send(self.back, [decision.worker, messages.encode(assignment), header, body, *beside])
-        except zmq.ZMQError as unreachable:
-            self._lost(decision.worker, f"it cannot be reached ({unreachable})", own_fault=False)
-
-    def _fail(self, failure: plan.Fail) -> None:
-        told = messages.Failure(
-            failure.id, failure.status, failure.code, failure.message, failure.retry_after
-        )
-        self._to_http(failure.peer, told)
-        if failure.status == 504:
-            self.child.row.timeouts += 1
-            self._tell("request.timeout", failure.message, failure.id, failure.key)
-
-    def _tell(self, event: str, reason: str, id: str, project: str) -> None:
-        self.child.happened(event, reason, request=messages.public_id(id), project=project)
-
-    def _to_worker(self, worker: bytes, message: messages.ToWorker) -> None:
-        try:
-            frames.send(self.back, [worker, messages.encode(message)])
-        except zmq.ZMQError:
-            # It has gone without a word; its master will say so.
-            logger.debug("%s cannot be reached", worker)
-
-    def _to_http(self, peer: bytes, message: messages.ToHttp) -> None:
-        try:
-            frames.send(self.front, [peer, messages.encode(message), b""])
-        except zmq.ZMQError as unreachable:
-            self._http_gone(peer, unreachable)
-
-    def _to_all_http(self, message: messages.ToHttp) -> None:
-        for peer in list(self.peers):
-            self._to_http(peer, message)
-
-    def _http_gone(self, peer: bytes, reason: zmq.ZMQError) -> None:
-        logger.info("an http child has gone with its clients (%s)", reason)
-        self.peers.discard(peer)
-        self._carry_out(self.scheduler.peer_gone(peer))
+                self.carrier.lost(worker, loss.reason, own_fault=loss.own_fault)
 
 
 def _ends_answer(message: messages.AnswerPart) -> bool:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 from qgsd import messages
 from qgsd.channel import ChildEnd
-from qgsd.proxy.decisions import Decision, Loaded, Note
+from qgsd.proxy.decisions import Decision, Loaded
 from qgsd.proxy.projects import Project
-from qgsd.proxy.restraint import Restraint
 from qgsd.proxy.scheduler import Scheduler
 from qgsd.scoreboard import Row
 
@@ -33,7 +32,6 @@ class ProjectDesk:
         self._carry_out = carry_out
         self._to_worker = to_worker
         self.pins = messages.Pins([])
-        self._restraint = Restraint()
 
     # Workers.
 
@@ -63,24 +61,6 @@ class ProjectDesk:
         for worker in self._scheduler.worker_names():
             self._to_worker(worker, self.pins)
         self._carry_out(self._scheduler.wanted(order.pinned, order.held, time.monotonic()))
-
-    def note(self, note: Note, happened: Callable[..., None]) -> None:
-        """Tell an event, of those that the traffic makes only some."""
-        left_out = 0
-        if note.often:
-            told = self._restraint.admits(note.event, time.monotonic())
-            if told is None:
-                return
-            left_out = told
-        details = {
-            "project": note.key,
-            "worker": label_of(note.worker) if note.worker else None,
-            "seconds": None if note.seconds is None else round(note.seconds, 3),
-            "left_out": left_out or None,
-        }
-        happened(
-            note.event, note.message, **{name: value for name, value in details.items() if value is not None}
-        )
 
     def count(self, row: Row) -> None:
         """Write the totals into the scoreboard."""

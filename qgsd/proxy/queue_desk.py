@@ -24,11 +24,14 @@ class QueueDesk:
         self._clock = queue_view.WorkerClock(now)
         self._looked_at = now
 
+    def note(self, now: float) -> None:
+        """Add up the time of workers; to be called after every change."""
+        self._clock.now_at_work(self._scheduler.workers_at_work, self._scheduler.workers_present, now)
+
     def count(self, row: Row, now: float) -> None:
-        """Write the figures into the scoreboard; to be called after every change."""
+        """Write the figures into the scoreboard."""
         scheduler, clock = self._scheduler, self._clock
         row.waiting, row.workers = scheduler.waiting, scheduler.workers
-        clock.now_at_work(scheduler.workers_at_work, scheduler.workers_present, now)
         row.worker_ms, row.busy_ms = int(1000 * clock.total), int(1000 * clock.busy)
         if not scheduler.waiting:
             row.oldest = 0.0

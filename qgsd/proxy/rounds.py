@@ -60,10 +60,10 @@ class Rounds:
         return min(reloads, self._matchmaker.bulkhead.next_alarm())
 
     def tick(self, now: float) -> list[Decision]:
-        """Time has passed, and something may have ended that was no event."""
+        """Time has passed."""
         if now < self.next_alarm():
-            return [*self.expire(now), *self._release_old()]
-        return [*self.follow(now, all_awake=self._next_alarm_of_others() <= now), *self._release_old()]
+            return []
+        return self.follow(now, all_awake=self._next_alarm_of_others() <= now)
 
     def follow(self, now: float, *, all_awake: bool = True) -> list[Decision]:
         """`all_awake`: what could not be served before may be now, for all that is known."""
@@ -75,13 +75,14 @@ class Rounds:
         decisions = self.expire(now)
         self._matchmaker.bulkhead.forgive(now)
         if self.closing:
+            decisions += self.release_old()
             return decisions
         keeper = self._keeper
         # Before requests: under load no worker would ever be idle for long enough to prepare a new version.
         if keeper.reloads.wants_workers:
             decisions += keeper.reloads.start_some(now)
         self._match(now, decisions)
-        decisions += self._release_old()
+        decisions += self.release_old()
         if keeper.errands.some_wanted:
             decisions += keeper.start_errands(now)
         if self._backlog.nested.lines:
@@ -125,7 +126,7 @@ class Rounds:
         wanted = self.limits.nested_depth
         return [] if self._roster.reserve >= wanted else [Reinforce(wanted)]
 
-    def _release_old(self) -> list[Decision]:
+    def release_old(self) -> list[Decision]:
         """The last request of an old generation may have ended."""
         decisions: list[Decision] = []
         if self._backlog.some_settled:

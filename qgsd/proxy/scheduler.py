@@ -8,13 +8,13 @@ ends in exactly one of: its answer finished, `Fail`, `GiveBack`, or `Forget` (it
 Here is what happens to a request: queued, begun, ended. Whether it is taken up at all is the
 `admission`'s to say, how it is given up that of `endings`, whether it is tried again that of `losses`;
 which one is next and where, the `matchmaker`'s; what workers load, and when a project changes, the
-`keeper`'s; in which order all these have their turn after an event, that of `rounds`.
+`keeper`'s; in which order all these have their turn after an event, that of `rounds`; what follows from a
+worker's work being over, that of `vacating`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 
 from qgsd.proxy.admission import Admission
 from qgsd.proxy.backlog import Backlog
@@ -38,8 +38,9 @@ from qgsd.proxy.pauses import Pauses
 from qgsd.proxy.prefetch import Prefetch
 from qgsd.proxy.projects import Projects
 from qgsd.proxy.quarantine import Quarantine
-from qgsd.proxy.roster import Roster, Worker
+from qgsd.proxy.roster import Roster
 from qgsd.proxy.rounds import Rounds
+from qgsd.proxy.vacating import Vacating
 
 
 class Scheduler:
@@ -73,15 +74,17 @@ class Scheduler:
             limits,
             now,
         )
+        self._vacating = Vacating(
+            self._backlog, self._roster, self._matchmaker, self._prefetch, self._endings, limits, now
+        )
         self.limit(limits)
         # Requests that shared the answer of another one.
         self.coalesced = 0
-        self._workerless_since: float | None = now
 
     def limit(self, limits: Limits) -> None:
         """Other bounds from now on."""
         self.limits = self.keeper.limits = self._matchmaker.limits = limits
-        self._admission.limits = self._rounds.limits = limits
+        self._admission.limits = self._rounds.limits = self._vacating.limits = limits
         self._backlog.shares.weigh(limits.weights)
         self.quarantine.size, self.quarantine.ttl = limits.quarantine_size, limits.quarantine_ttl
         self._breakers.timeouts, self._breakers.pause = limits.breaker_timeouts, limits.breaker_pause
@@ -138,12 +141,10 @@ class Scheduler:
         """The request has arrived and not ended."""
         return id in self._backlog
 
-    def next_alarm(self) -> float | None:
-        """When `tick` has something to do at the latest."""
+    def next_alarm(self) -> float:
+        """When `tick` has something to do at the latest; infinity for never, as it is now."""
         alarm = self._rounds.next_alarm()
-        if self._workerless_since is not None and self.waiting:
-            alarm = min(alarm, self._workerless_since + self.limits.worker_grace)
-        return alarm if alarm < inf else None
+        return min(alarm, self._vacating.next_alarm()) if self.waiting else alarm
 
     # Events of requests.
 
@@ -153,12 +154,13 @@ class Scheduler:
         if self._rounds.closing:
             return [GiveBack(arrival.peer, arrival.id)]
         if arrival.depth > self.limits.nested_depth:
-            return self._endings.looped(arrival, self.limits.nested_depth)
+            looped = self._endings.looped(arrival, self.limits.nested_depth)
+            return [*looped, *self._rounds.expire(now), *self._rounds.release_old()]
         self._matchmaker.bulkhead.asked(arrival.key, now)
-        if self._hopeless(now):
+        if self._vacating.hopeless(now):
             return [no_worker(arrival)]
         if refusal := self._admission.refusal(arrival, now):
-            return [refusal, *self._rounds.expire(now)]
+            return [refusal, *self._rounds.expire(now), *self._rounds.release_old()]
         full = self._admission.is_full
         decisions: list[Decision] = [*self._admission.make_room(arrival, now)] if full else []
         deadline = now + arrival.timeout
@@ -178,7 +180,8 @@ class Scheduler:
         job = self._backlog.job_of(id)
         if job is None:
             return []
-        return [Forget(id), *self.pauses.left(job, id), *self._prefetch.dropped()]
+        decisions = [Forget(id), *self.pauses.left(job, id), *self._prefetch.dropped()]
+        return [*decisions, *self._rounds.release_old()]
 
     def peer_gone(self, peer: bytes) -> list[Decision]:
         """An http child has gone, with all its clients."""
@@ -206,7 +209,6 @@ class Scheduler:
         self._roster.add(worker, reserve=reserve, prefetches=prefetches, joins=joins)
         if not reserve:
             self._matchmaker.bulkhead.joined()
-        self._workerless_since = None
         return [*self.keeper.joined(worker, has_open, now), *self._rounds.follow(now)]
 
     def leaving(self, worker: bytes, now: float) -> list[Decision]:
@@ -220,7 +222,7 @@ class Scheduler:
         decisions = self.keeper.worker_gone(worker, now)
         if state.next is not None:
             decisions += self._prefetch.recall(state.next.id)
-        return [*decisions, *self._release_idle(worker, state, now), *self._rounds.follow(now)]
+        return [*decisions, *self._vacating.release_idle(worker, state, now), *self._rounds.follow(now)]
 
     def declined(self, worker: bytes, id: str, now: float) -> list[Decision]:
         """The worker will not begin the request: it was recalled, or the worker leaves.
@@ -240,12 +242,12 @@ class Scheduler:
             self._roster.rest(worker)
             self._matchmaker.freed(worker, state.key)
         elif state.job == id and not ((job := self._backlog.get(id)) and job.started):
-            decisions += self._vacate(worker, state, now, free=True)
+            decisions += self._vacating.vacate(worker, state, now, free=True)
             if job is not None and job.worker == worker:
                 self._backlog.recall(job)
-        decisions += self._release_idle(worker, state, now)
+        decisions += self._vacating.release_idle(worker, state, now)
         if self._rounds.closing:
-            decisions += self._give_back_all()
+            decisions += self._vacating.give_back_all()
         return [*decisions, *self._rounds.follow(now, all_awake=state.leaving)]
 
     def answering(self, worker: bytes, id: str) -> list[Rider]:
@@ -272,9 +274,9 @@ class Scheduler:
         if (project := self._projects.get(state.key)) and worker in project.copies:
             seconds = (now - state.began_at) / state.tiles
             self._projects.measured_service(project, seconds, now, first=state.loaded)
-        decisions += self._vacate(worker, state, now)
+        decisions += self._vacating.vacate(worker, state, now)
         if state.leaving:
-            decisions += self._release_idle(worker, state, now)
+            decisions += self._vacating.release_idle(worker, state, now)
         # Also when it leaves: its key may have one worker more now.
         decisions += self._rounds.follow(now, all_awake=state.leaving)
         return decisions
@@ -284,8 +286,8 @@ class Scheduler:
         state, job = self._roster.get(worker), self._backlog.get(id)
         if state is None or state.job != id:
             return []
-        decisions = self._vacate(worker, state, now)
-        decisions += self._release_idle(worker, state, now)
+        decisions = self._vacating.vacate(worker, state, now)
+        decisions += self._vacating.release_idle(worker, state, now)
         if job is not None and job.worker == worker:
             decisions += self._endings.ran_out(job, now)
         return [*decisions, *self._rounds.follow(now)]
@@ -303,29 +305,22 @@ class Scheduler:
         state = self._roster.remove(worker)
         decisions = [] if state.leaving else self.keeper.worker_gone(worker, now, reason if own_fault else "")
         if self._prefetch.give_back(state.next) and self._rounds.closing:
-            decisions += self._give_back_all()
-        decisions += self._take_apart(worker, state, lost=True)
+            decisions += self._vacating.give_back_all()
+        decisions += self._vacating.take_apart(worker, state, lost=True)
         if state.errand is not None:
             decisions += self.keeper.errand_lost(state.errand, reason)
-        self._note_workerless(now)
+        self._vacating.note_workerless(now)
         job = self._backlog.get(state.job) if state.job is not None else None
         if state.job is not None:
             # Who loses a worker by somebody else's doing keeps its turn.
             self._matchmaker.settle(state, now, free=not own_fault and job is not None)
-            self._note_cost(state.key, now, own_fault=own_fault or job is None)
+            self._vacating.note_cost(state.key, now, own_fault=own_fault or job is None)
         if job is None or job.worker != worker:
             return [*decisions, *self._rounds.follow(now)]
         # Of several that were rendered as one nobody knows which it was.
         blamed = own_fault and state.tiles == 1
         decisions += self._losses.of_worker(job, worker, now, reason, blamed, closing=self._rounds.closing)
         return [*decisions, *self._rounds.follow(now)]
-
-    def _note_cost(self, key: str, now: float, *, own_fault: bool) -> None:
-        """A worker is lost that ran a request of the key: by the crash of it, or because it took too long."""
-        if own_fault:
-            self._matchmaker.bulkhead.cost(key, now)
-        else:
-            self._matchmaker.bulkhead.ended(key)
 
     # Events of projects.
 
@@ -335,7 +330,7 @@ class Scheduler:
         if state is None:
             return []
         decisions = self.keeper.loaded(worker, loaded, now)
-        decisions += self._release_idle(worker, state, now)
+        decisions += self._vacating.release_idle(worker, state, now)
         if state.job is not None:
             # The time it takes to load says nothing of what a request takes.
             state.began_at, state.loaded = now, True
@@ -361,8 +356,8 @@ class Scheduler:
         if state is None or state.job != id:
             return []
         key = state.key
-        decisions = self._vacate(worker, state, now)
-        decisions += self._release_idle(worker, state, now)
+        decisions = self._vacating.vacate(worker, state, now)
+        decisions += self._vacating.release_idle(worker, state, now)
         project = self._projects.known(key)
         if not project.holders(project.generation) and key not in self.keeper.reloads:
             # Nobody has the old one any more: what is there is what is served.
@@ -392,51 +387,12 @@ class Scheduler:
     def tick(self, now: float) -> list[Decision]:
         """Give up what is over its time, and begin what has waited for long enough for a warm worker."""
         decisions = self._rounds.tick(now)
-        if self._hopeless(now):
+        if self._vacating.hopeless(now):
             for job in self._backlog.all_waiting():
                 decisions += self._endings.no_worker(job)
-        return decisions
+        return [*decisions, *self._rounds.release_old()]
 
     def close(self) -> list[Decision]:
         """Take nothing new; what waits is given back, what runs may finish."""
-        self._rounds.closing = True
-        return [*self._prefetch.all(), *self._give_back_all()]
-
-    # Inside.
-
-    def _give_back_all(self) -> list[Decision]:
-        return [back for job in self._backlog.all_waiting() for back in self._endings.give_back(job)]
-
-    def _vacate(self, worker: bytes, state: Worker, now: float, *, free: bool = False) -> list[Decision]:
-        decisions = self._take_apart(worker, state)
-        self._matchmaker.settle(state, now, free=free)
-        self._matchmaker.bulkhead.ended(state.key)
-        self._roster.end_work(worker)
-        self._prefetch.begin(worker, now)
-        self._matchmaker.freed(worker, state.key)
-        return decisions
-
-    def _take_apart(self, worker: bytes, state: Worker, *, lost: bool = False) -> list[Decision]:
-        """What was rendered with something else, and has not been answered, is for others."""
-        if not state.joined:
-            return []
-        retried = lost and not self._rounds.closing
-        decisions = self._matchmaker.metatiles.take_apart(worker, state, retried=retried)
-        return decisions + (self._give_back_all() if self._rounds.closing else [])
-
-    def _release_idle(self, worker: bytes, state: Worker, now: float) -> list[Decision]:
-        """Let a worker go that leaves and has nothing more to do."""
-        return self._release(worker, now) if state.leaving and not state.at_work else []
-
-    def _release(self, worker: bytes, now: float) -> list[Decision]:
-        self._roster.remove(worker)
-        self._note_workerless(now)
-        return [Release(worker)]
-
-    def _note_workerless(self, now: float) -> None:
-        if not len(self._roster):
-            self._workerless_since = now
-
-    def _hopeless(self, now: float) -> bool:
-        since = self._workerless_since
-        return not len(self._roster) and since is not None and now - since >= self.limits.worker_grace
+        self._rounds.closing = self._vacating.closing = True
+        return [*self._prefetch.all(), *self._vacating.give_back_all(), *self._rounds.release_old()]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from qgsd.proxy.decisions import Arrival, Decision, Dispatch, Limits, Load, Loaded, Note, Reinforce
@@ -75,7 +77,7 @@ def test_the_reserve_is_kept_until_the_others_have_it() -> None:
         follows = brain.loaded(worker, loaded(generation, "v2"), now)
     assert loads(follows) == []
     brain.tick(23.0)
-    assert brain.next_alarm() is None
+    assert brain.next_alarm() == inf
 
 
 @pytest.mark.parametrize("workers", [(b"a",), (b"a", b"b")])
