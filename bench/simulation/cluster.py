@@ -30,6 +30,7 @@ class Outcome:
     took: float = 0.0
     decisions: int = 0
     decided: float = 0.0
+    collected: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -41,8 +42,13 @@ class Outcome:
 
     @property
     def microseconds(self) -> float:
-        """Of one decision."""
-        return 1e6 * self.decided / self.decisions if self.decisions else 0.0
+        """Of one decision, without those in which garbage was collected."""
+        return 1e6 * (self.decided - self.collected) / self.decisions if self.decisions else 0.0
+
+    @property
+    def collecting(self) -> float:
+        """Microseconds of collecting garbage for one decision."""
+        return 1e6 * self.collected / self.decisions if self.decisions else 0.0
 
 
 def quantile(seconds: list[float], q: float) -> float:
@@ -71,12 +77,13 @@ class Cluster:
         self.outcome = Outcome(self.rule.name)
 
     def run(self) -> Outcome:
-        began, decided = 0.0, (0, 0.0)
+        began, decided = 0.0, (0, 0.0, 0.0)
         for request in self.traffic.requests():
             request = self._when_asked(request)
             self._until(request.at)
             if request.number == self._warm_up:
-                began, decided = request.at, (self.rule.decisions, self.rule.seconds)
+                rule = self.rule
+                began, decided = request.at, (rule.decisions, rule.seconds, rule.collected)
             self._requests[request.number] = request
             self.rule.arrived(request, request.at)
             self._obey()
@@ -86,6 +93,7 @@ class Cluster:
         outcome.took = self.now - began
         outcome.decisions = self.rule.decisions - decided[0]
         outcome.decided = self.rule.seconds - decided[1]
+        outcome.collected = self.rule.collected - decided[2]
         return outcome
 
     def _when_asked(self, request: Request) -> Request:

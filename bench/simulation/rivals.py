@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from bench.simulation.traffic import Request
@@ -26,11 +28,15 @@ class Orders(Protocol):
 
 
 class Rule(Protocol):
-    """Is told what happens, and gives orders. `decisions` and `seconds` count what deciding cost."""
+    """Is told what happens, and gives orders. `decisions` and `seconds` count what deciding cost.
+
+    `collected` are those of the seconds in which Python collected garbage, the simulation's included.
+    """
 
     name: str
     decisions: int
     seconds: float
+    collected: float
 
     def arrived(self, request: Request, now: float) -> None: ...
     def loaded(self, worker: int, project: str, seconds: float, now: float) -> None: ...
@@ -41,6 +47,24 @@ class Rule(Protocol):
     def tick(self, now: float) -> None: ...
 
 
+class _Collections:
+    """Adds up the seconds that collecting garbage takes, from now on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._told)
+
+    def _told(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.seconds += time.perf_counter() - self._began
+
+    def close(self) -> None:
+        gc.callbacks.remove(self._told)
+
+
 class Fair:
     """The scheduler of the dispatcher, as it is."""
 
@@ -49,7 +73,7 @@ class Fair:
     def __init__(self, orders: Orders, workers: int, cache: int) -> None:
         self.orders = orders
         self.decisions = 0
-        self.seconds = 0.0
+        self.seconds = self.collected = 0.0
         limits = plan.Limits(
             max_queue=20 * workers + 1000, queue_timeout=1e6, worker_grace=1e6, cache_size=cache
         )
@@ -58,8 +82,13 @@ class Fair:
         for name in self._names:
             self.scheduler.joined(name, 0.0, prefetches=True)
 
-    def _carry_out(self, began: float, decided: list[plan.Decision]) -> None:
+    def _decide(self, decide: Callable[[], list[plan.Decision]]) -> None:
+        collections = _Collections()
+        began = time.perf_counter()
+        decided = decide()
         self.seconds += time.perf_counter() - began
+        collections.close()
+        self.collected += collections.seconds
         self.decisions += 1
         for decision in decided:
             match decision:
@@ -77,33 +106,33 @@ class Fair:
     def arrived(self, request: Request, now: float) -> None:
         kind = kind_of("WMS", request.kind, _PIXELS.get(request.kind, 0))
         arrival = plan.Arrival(str(request.number), b"http", request.project, True, 1e6, kind=kind)
-        self._carry_out(time.perf_counter(), self.scheduler.arrived(arrival, now))
+        self._decide(lambda: self.scheduler.arrived(arrival, now))
 
     def loaded(self, worker: int, project: str, seconds: float, now: float) -> None:
         told = plan.Loaded(project, 1, "loaded", "v", seconds)
-        self._carry_out(time.perf_counter(), self.scheduler.loaded(self._names[worker], told, now))
+        self._decide(lambda: self.scheduler.loaded(self._names[worker], told, now))
 
     def closed(self, worker: int, project: str) -> None:
-        self._carry_out(time.perf_counter(), self.scheduler.closed(self._names[worker], project, 0))
+        self._decide(lambda: self.scheduler.closed(self._names[worker], project, 0))
 
     def finished(self, worker: int, number: int, now: float) -> None:
-        self._carry_out(time.perf_counter(), self.scheduler.finished(self._names[worker], str(number), now))
+        self._decide(lambda: self.scheduler.finished(self._names[worker], str(number), now))
 
     def declined(self, worker: int, number: int, now: float) -> None:
-        self._carry_out(time.perf_counter(), self.scheduler.declined(self._names[worker], str(number), now))
+        self._decide(lambda: self.scheduler.declined(self._names[worker], str(number), now))
 
     def alarm(self) -> float | None:
         return self.scheduler.next_alarm()
 
     def tick(self, now: float) -> None:
-        self._carry_out(time.perf_counter(), self.scheduler.tick(now))
+        self._decide(lambda: self.scheduler.tick(now))
 
 
 class _Simple:
     """Decides at once and does not count."""
 
     decisions = 0
-    seconds = 0.0
+    seconds = collected = 0.0
 
     def __init__(self, orders: Orders, workers: int, cache: int) -> None:
         self.orders = orders
