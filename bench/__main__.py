@@ -55,7 +55,7 @@ def built(data: Path) -> Path:
 def main() -> None:
     options = _arguments()
     if options.quick:
-        options.rounds, options.pace = 1, 0.25
+        options.rounds, options.pace = 1, 0.2
     root = built(options.data)
     began = time.monotonic()
 

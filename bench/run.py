@@ -8,6 +8,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,17 @@ class Run:
             # nginx, started as root, changes to a user of its own.
             os.chmod(folder, 0o755)
             shared = [one for one in workloads if isinstance(one, Workload)]
-            for number, (setting, group) in enumerate(groupby(shared, lambda one: one.setting(self.root))):
+            for number, (setting, group) in enumerate(groupby(shared, self._setting)):
                 self._shared(Path(folder) / str(number), setting, list(group))
             for workload in workloads:
                 if isinstance(workload, Alone):
                     self._alone(Path(folder) / workload.key, workload)
         return self.record
+
+    def _setting(self, workload: Workload) -> Setting:
+        setting = workload.setting(self.root)
+        # In the only round nothing comes after it.
+        return replace(setting, apart="") if self.rounds == 1 else setting
 
     def _shared(self, folder: Path, setting: Setting, workloads: list[Workload]) -> None:
         running: list[AnyServer] = []
@@ -82,11 +88,10 @@ class Run:
     def _alone(self, folder: Path, workload: Alone[Any]) -> None:
         chosen = [servers_known[name] for name in self.servers]
         kinds: list[type[AnyServer]] = [kind for kind in chosen if issubclass(kind, Server)]
-        if InProcess.name in self.servers:
-            kinds += workload.limits
         workload.prepare(folder / "reference", self.root)
         for number in range(min(self.rounds, workload.rounds)):
-            for kind in kinds:
+            limits = workload.limits if InProcess.name in self.servers else ()
+            for kind in (*kinds, *(limits[:1] if number or self.pace < 1 else limits)):
                 try:
                     measured = workload.measure(kind, folder / f"{kind.name}-{number}", self.root, self.pace)
                 except ServerFailed as failed:

@@ -19,7 +19,7 @@ from bench import clients
 from bench.load import HOST, Load, Request, Result
 
 START_SECONDS = 60.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 8.0
 
 
 @dataclass(frozen=True)

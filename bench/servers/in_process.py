@@ -27,7 +27,6 @@ _PROGRAM = Path(__file__).parent / "in_process_worker.py"
 
 class InProcess:
     name = "in process"
-    settling = 0.0
 
     def __init__(self, folder: Path, setting: Setting) -> None:
         self.folder = folder

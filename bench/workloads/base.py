@@ -74,7 +74,7 @@ class Workload(ABC):
 class Alone(ABC, Generic[_S]):
     """Measured by starting the server itself: start-up, memory. `rounds`: so many are enough.
 
-    `limits`: what is measured without a server, for comparison.
+    `limits`: what is measured without a server, for comparison; the first one in each round, the others once.
     """
 
     key: str
