@@ -6,9 +6,10 @@ its requests took, divided by its weight, and the one with the least is next. So
 choose, and a decision costs a heap's logarithm however many tenants wait.
 
 A request is charged when it begins, by what such requests took lately, and the difference when it ends.
-Time that a tenant did not want is not saved up: who comes back begins where the one is that was served last
-(`floor`) if it has less, and who was never seen begins at the mean of the others, or a stream of newcomers
-could hold somebody up for ever.
+Time that a tenant did not want is not saved up: who comes back begins at the `floor` if it has less, and who
+was never seen begins at the mean of the others. The floor is where the one is that was served last, and moves
+on with each that is served: it is the virtual time of weighted fair queueing. Or a stream of newcomers, or of
+those that come back, could hold somebody up for ever.
 """
 
 from __future__ import annotations
@@ -69,8 +70,11 @@ class Shares:
     def charge(self, tenant: str, seconds: float) -> None:
         """A request begins that is expected to take so long."""
         self._come(tenant, at_least=0.0, newcomer=self._floor)
-        self._floor = max(self._floor, self._accounts[tenant])
+        before = self._accounts[tenant]
         self._change(tenant, max(_LEAST, seconds))
+        # As if all that are here were served at once; who comes back is still before one who was alone.
+        moved = (self._accounts[tenant] - before) / max(2, len(self._accounts))
+        self._floor = max(self._floor, before) + moved
 
     def settle(self, tenant: str, charged: float, took: float) -> None:
         """It has ended and took so long."""

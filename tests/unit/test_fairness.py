@@ -137,6 +137,23 @@ def test_a_stream_of_newcomers_holds_nobody_up_for_ever() -> None:
     assert world.used["steady"] > 5.0
 
 
+def test_many_that_come_back_now_and_then_hold_up_nobody_who_is_always_there() -> None:
+    """Each of a hundred has had less than it, whenever that one comes."""
+    world = World(1)
+    world.seconds = {"steady": forever(0.5)} | {f"n{number}": forever(0.05) for number in range(100)}
+    turn = count()
+
+    def again(tenant: str) -> None:
+        world.ask("steady" if tenant == "steady" else f"n{next(turn) % 100}")
+
+    again("steady")
+    again("steady")
+    for _ in range(3):
+        again("")
+    world.run(60.0, again)
+    assert world.longest_wait["steady"] < 6.0
+
+
 @given(st.data())
 @settings(max_examples=25, deadline=None)
 def test_nobody_waits_for_ever(data: st.DataObject) -> None:
