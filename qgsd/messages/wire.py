@@ -10,16 +10,20 @@ with a default: msgspec ignores what it does not know.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from .machines import MachineDone, MachineHere, MachineLeft, MachineOrder, MachineWelcome, WorkerLost
 
 PROTOCOL = 2
 
 Headers = list[tuple[str, str]]
+
+# Sums of these stay numbers, whatever a peer says.
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Bytes = Annotated[int, Meta(ge=0, le=2**50)]
 
 # The `service` of a request that only an OGC API of a plugin can answer; a worker knows which there are.
 PLUGIN_API = "API"
@@ -258,8 +262,8 @@ class ProjectLoaded(Struct, frozen=True, array_like=True, tag="loaded"):
     generation: int
     outcome: Outcome
     version: str = ""
-    seconds: float = 0.0
-    memory: int = 0
+    seconds: Seconds = 0.0
+    memory: Bytes = 0
     error: str = ""
     status: int = 0
     code: str = ""

@@ -110,7 +110,7 @@ def test_completion_in_fish(server: Instance) -> None:
     control = f"--control {server.control}"
     lines = [
         "qgsdctl relo", f"qgsdctl {control} load w", f"qgsdctl {control} kill ", "qgsdctl log-level d",
-        "qgsd run --po",
+        "qgsd run --por",
     ]  # fmt: skip
     script = "qgsdctl completion fish | source; qgsd completion fish | source\n" + "".join(
         f"complete -C '{line}' | string replace -r '\\t.*' '' | string join ' '\n" for line in lines

@@ -37,12 +37,17 @@ class Authority:
         self.folder = folder
         folder.mkdir()
         own = ("-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem"))
-        _openssl("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", "/CN=Authority", *own)
+        # Python 3.13 insists on it.
+        uses = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        _openssl("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", "/CN=Authority", *uses, *own)
 
     def make(self, name: str, subject: str, names: str = "") -> Path:
         key, request, out = (self.folder / f"{name}.{end}" for end in ("key", "csr", "pem"))
         extension = self.folder / "extension"
-        extension.write_text(f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n")
+        whose = "authorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
+        extension.write_text(
+            whose + (f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n")
+        )
         _openssl("req", *_NEW_KEY, "-utf8", "-subj", subject, "-keyout", str(key), "-out", str(request))
         signing = ("-CA", f"{self.folder}/ca.pem", "-CAkey", f"{self.folder}/ca.key", "-CAcreateserial")
         told = ("-extfile", str(extension), "-in", str(request), "-out", str(out))
