@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from qgsd import messages
+from qgsd.messages import wire
 
 Decode = Callable[[bytes], Struct]
 VOCABULARIES: dict[str, tuple[Any, Decode]] = {
@@ -35,6 +36,8 @@ SCALARS = {
     float: st.floats(allow_nan=False),
     bool: st.booleans(),
     type(None): st.none(),
+    wire.Seconds: st.floats(0, 1e9),
+    wire.Bytes: st.integers(0, 2**50),
 }
 
 
@@ -57,7 +60,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def messages_of(kind: type[Struct]) -> st.SearchStrategy[Struct]:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     return st.builds(kind, **{name: values_of(hints[name]) for name in kind.__struct_fields__})
 
 
@@ -75,7 +78,7 @@ def a_message(kind: type[Struct]) -> Struct:
             return arguments[0]
         return origin() if origin in (list, dict) else value(arguments[0])
 
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     return kind(**{name: value(hints[name]) for name in kind.__struct_fields__})
 
 
