@@ -14,7 +14,7 @@ def for_docs(record: Record) -> str:
     head = ["work", OURS, *rivals, "in process", *ratios]
     lines = [_line(head), _line(["---"] * len(head))]
     for row in record.rows.values():
-        if not row.figure.charted:
+        if not row.figure.charted or not row.values:
             continue
         limits = [name for name in (InProcessBound.name, InProcess.name) if row.median(name) is not None]
         values = [_value(record, row, name) for name in (OURS, *rivals, InProcess.name)]
@@ -32,6 +32,8 @@ def markdown(record: Record) -> str:
     head = ["work", *servers, *(f"qgsd / {name}" for name in others)]
     lines = [_line(head), _line(["---"] * len(head))]
     for row in record.rows.values():
+        if not row.values:
+            continue
         values = [_value(record, row, name) for name in servers]
         lines.append(_line([_title(row), *values, *(_ratio(row, name) for name in others)]))
     return "\n".join([*lines, *_troubles(record)])

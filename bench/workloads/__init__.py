@@ -17,7 +17,7 @@ def known() -> list[Workload | Alone[Any]]:
     return [
         Repeated("capabilities", "GetCapabilities", requests.capabilities()),
         NotModified(requests.capabilities()),
-        Throughput("legend", "GetLegendGraphic, 200 different", requests.legends(), 3.0),
+        Throughput("legend", "GetLegendGraphic, 200 different", requests.legends(), 2.0),
         Repeated("same-tile", "GetMap 256 px, always the same", requests.tile(33, 21)),
         Throughput("tiles", "GetMap 256 px, 400 different", requests.tiles(), 4.0),
         Throughput("light-tiles", "GetMap 256 px, 400 light ones", requests.light_tiles(), 2.0),
