@@ -68,15 +68,19 @@ def _until_answered(server: Server, probe: Request, patience: float) -> float | 
     Many, since a server may lose some in the queue of a worker that has gone. None if it does not come back.
     """
     began = time.perf_counter()
+    answered: list[float] = []
+
+    def ask() -> None:
+        if server.answers(probe, patience):
+            answered.append(time.perf_counter() - began)
+
     with ThreadPoolExecutor(64) as asking:
-        asked: list[Future[bool]] = []
-        while (now := time.perf_counter() - began) < patience:
+        asked: list[Future[None]] = []
+        while not answered and (now := time.perf_counter() - began) < patience:
             if len(asked) < 60 or all(one.done() for one in asked):
-                asked.append(asking.submit(server.answers, probe, patience))
-            if any(one.done() and one.result() for one in asked):
-                return time.perf_counter() - began
+                asked.append(asking.submit(ask))
             time.sleep(_EVERY if now < 1 else 0.1)
-    return None
+        return answered[0] if answered else None
 
 
 class Memory(Alone[Server]):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from collections import OrderedDict, deque
@@ -21,7 +20,7 @@ from qgsd.channel import ChannelClosed
 from qgsd.cluster_key import ClusterKey
 from qgsd.config import Settings
 from qgsd.errors import StartError
-from qgsd.master import child_logs, policy, vitals
+from qgsd.master import child_logs, policy, strangers, vitals
 from qgsd.master.activation import Knock
 from qgsd.master.children import ChildRecord, Children
 from qgsd.master.events import EventLog
@@ -97,7 +96,7 @@ class Supervisor:
             self._end_turn()
             await self._sleep()
         self.gate_knock.close()
-        self._reap_strangers()
+        await strangers.see_off()
 
     async def _sleep(self) -> None:
         try:
@@ -370,23 +369,14 @@ class Supervisor:
         self.children.remove(record)
         if record.role == "dispatcher":
             self.machines.dispatcher_gone(record.key)
-        self.spawner.discard(record)
         self.wake()
+        # After the turn that starts its successor: a folder may hold much.
+        loop.call_soon(self.spawner.discard, record)
 
     def _reap_strangers(self) -> None:
-        """Orphans that the subreaper inherited but never started, such as programs left by plugins."""
-        if any(record.pid is None for record in self.children):
-            # One of the dead may be a worker whose pid the template has not told yet.
-            return
-        known = self.children.pids()
-        while True:
-            try:
-                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if dead is None or dead.si_pid in known:
-                return
-            os.waitpid(dead.si_pid, os.WNOHANG)
+        # Else one of the dead may be a worker whose pid the template has not told yet.
+        if all(record.pid is not None for record in self.children):
+            strangers.reap(self.children.pids())
 
     def _note_serving(self) -> None:
         if self.serving or self.stopping != "no":

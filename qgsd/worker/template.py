@@ -3,35 +3,35 @@
 
 A fork takes milliseconds where a cold start takes a second, and shares interpreter,
 providers and plugins copy-on-write. The template forks twice, so that the worker is an
-orphan which the master, a subreaper, inherits and can watch and wait for as its own.
+orphan which the master, a subreaper, inherits and can watch and wait for as its own; and when it has time,
+one more than it was asked for (`spare.py`).
 What must and must not happen here is in docs/fork-safety.md.
 """
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import gc
 import logging
 import os
-import random
+import select
 import socket
 import sys
-import time
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
 from qgsd import allocator, extensions, linux, messages, pyqgis
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
-from qgsd.worker import confinement, environment
+from qgsd.worker import confinement, environment, forking, spare
 
 if TYPE_CHECKING:
     from qgsd.worker.qgis_server import QgisServer
 
 logger = logging.getLogger("qgsd.template")
 
-_ADOPTION = 5.0
+# Seconds without an order until there is time for a spare.
+_REST = 0.5
 
 
 class Template:
@@ -40,10 +40,12 @@ class Template:
     def __init__(self, child: Child) -> None:
         # Only now: the environment must stand before qgis is imported. What a worker needs is imported
         # here too, so that a fork is ready in milliseconds.
-        from qgsd.worker import network, qgis_server, serve, stores
+        from qgsd.worker import network, qgis_server, rehearsal, serve, stores
 
         self.work, self.use_gate = serve.work, network.use_gate
+        self.rehearse = rehearsal.rehearse
         self.child = child
+        self.spare: spare.Spare | None = None
         self.master = os.getppid()
         settings = child.settings
         self.qgis = qgis_server.start(settings)
@@ -67,6 +69,9 @@ class Template:
         """Serve orders until drained. Raises `ChannelClosed` when the master has gone."""
         self.child.ready(qgis_version=self.qgis.version, plugins=", ".join(sorted(self.qgis.plugins)))
         while True:
+            if self.spare is None and not select.select([self.child.channel], [], [], _REST)[0]:
+                self.spare = spare.make(self.master, self._forget, self._prepare, self._begin)
+                continue
             received = self.child.channel.receive()
             assert received is not None
             self.child.beat()
@@ -81,32 +86,41 @@ class Template:
                     pass
 
     def fork(self, order: messages.Fork, descriptors: list[int]) -> None:
-        middle = os.fork()
-        if middle == 0:
-            middle = os.getpid()
-            worker = os.fork()
-            if worker == 0:
-                self._become_worker(order, middle, *descriptors)
-            self.child.channel.send(messages.Forked(order.row, worker))
-            os._exit(0)
-        os.waitpid(middle, 0)
+        """A worker; the master is told of it before it does anything."""
+        in_hand, self.spare = self.spare, None
+        tell = self.child.channel.send
+        if in_hand is None or not in_hand.begins(order, descriptors, tell):
+            forking.fork_orphan(
+                lambda middle: self._become_worker(order, middle, descriptors),
+                lambda worker: tell(messages.Forked(order.row, worker)),
+            )
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def _become_worker(self, order: messages.Fork, middle: int, channel: int, log_pipe: int) -> NoReturn:
-        """In the new process: undo what belongs to the template, then work. Never returns."""
+    def _become_worker(self, order: messages.Fork, middle: int, descriptors: list[int]) -> NoReturn:
+        """In the new process."""
+        self._forget()
+        forking.renew(middle, self.master)
+        self._begin(order, descriptors)
+
+    def _forget(self) -> None:
+        """In a new process: undo what is the template's alone."""
+        self.child.channel.close()
+
+    def _prepare(self) -> None:
+        self.rehearse(self.child.settings)
+
+    def _begin(self, order: messages.Fork, descriptors: list[int]) -> NoReturn:
+        """Take on the identity of a worker, and be it."""
         status = 1
         try:
-            self.child.channel.close()
+            channel, log_pipe = descriptors
             os.dup2(log_pipe, 1)
             os.dup2(log_pipe, 2)
             os.close(log_pipe)
             # A crash of QGIS says where in Python it was; the signal then does what it always does.
             faulthandler.enable()
             environment.use_tmpdir(os.environ, order.tmpdir)
-            _renew_random_numbers()
-            _renew_wakeups()
-            _wait_for_adoption(middle, self.master)
             child = Child.start(ChildEnd(socket.socket(fileno=channel)))
             self.use_gate(child.begin.gate, order.tmpdir)
             confinement.apply(child.settings, child.begin, order.tmpdir)
@@ -126,37 +140,6 @@ def _plugins(qgis: QgisServer) -> list[messages.Plugin]:
     loaded = [messages.Plugin(name, version) for name, version in qgis.plugins.items()]
     broken = [messages.Plugin(name, "", error) for name, error in qgis.broken_plugins.items()]
     return sorted([*loaded, *broken], key=lambda plugin: plugin.name)
-
-
-def _renew_random_numbers() -> None:
-    """Generators copied by the fork would give all workers the same numbers."""
-    random.seed()
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
-
-
-def _renew_wakeups() -> None:
-    """Give Qt's and GLib's event loops event descriptors of this process's own, under the same numbers.
-
-    A thread wakes another's event loop by writing to its eventfd. Inherited, that is one counter for all
-    workers: a worker that reads it takes the wake-up of another, which then sleeps although the answer it
-    waits for (of a remote layer) has come.
-    """
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:[eventfd]":
-                own = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-                os.dup2(own, int(name), inheritable=False)
-                os.close(own)
-
-
-def _wait_for_adoption(middle: int, master: int) -> None:
-    """Wait until the process in between has gone and the master is the parent; without a master, end."""
-    patience = time.monotonic() + _ADOPTION
-    while (parent := os.getppid()) != master:
-        if parent != middle or time.monotonic() > patience:
-            os._exit(1)
-        time.sleep(0.0005)
 
 
 def main() -> None:

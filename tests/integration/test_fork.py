@@ -114,12 +114,55 @@ def _eventfd_id(pid: int, fd: str) -> str:
 
 def test_a_worker_shares_no_descriptor_with_another(launch: Launch, projects: Path) -> None:
     instance = launch("--rootdir", str(projects), "-w", "3")
+    _spare(instance)
+    # Its successor was forked in advance.
+    instance.ctl("kill", "0")
     pids = [row["pid"] for row in instance.workers()]
     held = {pid: _sockets(pid) for pid in [*pids, instance.child("template").pid]}
     for pid in pids:
         others = set().union(*(sockets for other, sockets in held.items() if other != pid))
         assert held[pid], "a worker has its channel and its log at least"
         assert not held[pid] & others
+
+
+def _spare(instance: Instance) -> int:
+    """The pid of the fork that the template has in hand."""
+
+    def find() -> list[int]:
+        family = instance.family()
+        return [
+            child.pid for child in family if psutil.pid_exists(child.pid) and _title(child) == "qgsd: spare"
+        ]
+
+    return wait_for("a spare", find)[0]
+
+
+def _title(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return "".join(process.cmdline()[:1])
+    return ""
+
+
+def test_a_worker_is_forked_before_it_is_needed(launch: Launch, projects: Path) -> None:
+    instance = launch("--rootdir", str(projects), "-w", "1")
+    spare = _spare(instance)
+    assert psutil.Process(spare).ppid() == instance.pid
+    instance.ctl("kill", "0")
+    assert [row["pid"] for row in instance.workers()] == [spare]
+    assert instance.ows(**GET_MAP).status == 200
+
+
+def test_workers_come_without_a_spare_too(launch: Launch, projects: Path) -> None:
+    """Also one that was killed while it waited; and it does not outlive its template."""
+    instance = launch("--rootdir", str(projects), "-w", "1")
+    spare = psutil.Process(_spare(instance))
+    spare.kill()
+    wait_for("its end", lambda: not spare.is_running())
+    instance.ctl("kill", "0")
+    assert instance.ows(**GET_MAP).status == 200
+    spare = psutil.Process(_spare(instance))
+    instance.child("template").kill()
+    wait_for("its end", lambda: not spare.is_running())
 
 
 def test_the_template_has_only_threads_of_qgis(launch: Launch, projects: Path) -> None:
