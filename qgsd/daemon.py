@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,7 +35,8 @@ def start(loaded: Loaded, overrides: Mapping[tuple[str, str], str], role: Instan
         os.close(read)
         _become_daemon(loaded, overrides, role, write)
     os.close(write)
-    with os.fdopen(read, "rb") as pipe:
+    # Only now: the daemon shall have neither the line's thread nor its libraries.
+    with os.fdopen(read, "rb") as pipe, _waiting("starting: waiting until it serves"):
         said = pipe.read()
     # The first child only forks again; its end is of no interest, but must not stay a zombie.
     os.wait()
@@ -43,6 +45,19 @@ def start(loaded: Loaded, overrides: Mapping[tuple[str, str], str], role: Instan
             said.decode("utf-8", "replace").strip() or "the daemon ended without a word; see its log"
         )
     return 0
+
+
+@contextlib.contextmanager
+def _waiting(message: str) -> Iterator[None]:
+    """Tell people at a terminal what is waited for."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from qgsd.control.progress import progress_line
+
+    with progress_line() as tell:
+        tell({"message": message})
+        yield
 
 
 def _become_daemon(
@@ -129,8 +144,10 @@ def stop(loaded: Loaded, *, now: bool, patience: float) -> int:
         return _NOT_RUNNING
     pid = locate.read_pidfile(pidfile).pid
     master = _pidfd(pid)
-    _ask_to_stop(loaded, pidfile, now=now)
-    if master is not None and not select.select([master], [], [], patience)[0]:
+    with _waiting(f"stopping: waiting for pid {pid} to end"):
+        _ask_to_stop(loaded, pidfile, now=now)
+        ended = master is None or bool(select.select([master], [], [], patience)[0])
+    if not ended:
         print(f"qgsd still runs after {patience:g} s; use --now to end it at once", file=sys.stderr)
         return 1
     return 0

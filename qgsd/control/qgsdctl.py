@@ -14,12 +14,11 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from rich.console import Console, RenderableType
-from rich.text import Text
 
 from qgsd import completion
 from qgsd.control import tables
@@ -28,7 +27,8 @@ from qgsd.control.command_line import PROG, parse, whole_parser
 from qgsd.control.commands import Command
 from qgsd.control.errors import ControlError
 from qgsd.control.locate import find_control
-from qgsd.control.operations import Progress, Refused
+from qgsd.control.operations import Refused
+from qgsd.control.progress import progress_line
 from qgsd.control.records import EventRecord
 
 INTERRUPTED = 130
@@ -97,7 +97,7 @@ def _run(command: Command[Any], options: argparse.Namespace) -> int:
     with Client(address, options.timeout) as client:
         if command.streams(command.decode(command.wire(options))):
             return _follow(client, options)
-        with _progress_line() as on_progress:
+        with progress_line() as on_progress:
             result = command.perform(client, options, on_progress)
     if options.json:
         _print_result(command, result)
@@ -150,41 +150,6 @@ def _print_text(text: RenderableType) -> None:
         console.print(text)
     for line in capture.get().splitlines():
         print(line.rstrip())
-
-
-@contextlib.contextmanager
-def _progress_line() -> Iterator[Progress]:
-    """A callback that shows progress in one line of the terminal, if stderr is one."""
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        yield lambda report: None
-        return
-    line = console.status("")
-
-    def show(report: dict[str, Any]) -> None:
-        line.update(Text(progress_text(report)))
-        line.start()
-
-    try:
-        yield show
-    finally:
-        line.stop()
-
-
-def progress_text(report: dict[str, Any]) -> str:
-    """A progress report in a line.
-
-    >>> progress_text({"message": "starting", "done": 5, "total": 8})
-    'starting (5 of 8)'
-    """
-    message = report.get("message")
-    numbers = "done" in report and "total" in report
-    if not isinstance(message, str):
-        rest = {key: value for key, value in report.items() if not (numbers and key in ("done", "total"))}
-        message = " ".join(f"{key} {value}" for key, value in rest.items())
-    counts = f"{report['done']} of {report['total']}" if numbers else ""
-    tail = f" ({counts})" if numbers and not message.startswith(counts) else ""
-    return tables.clean(f"{message}{tail}".strip())
 
 
 def _forget_stdout() -> None:

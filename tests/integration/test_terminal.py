@@ -180,3 +180,19 @@ def test_top_kills_what_was_confirmed(server: Instance) -> None:
         assert terminal.process.wait(PATIENCE) == 0
     finally:
         terminal.close()
+
+
+def test_start_and_stop_tell_what_they_wait_for(projects: Path, tmp_path: Path) -> None:
+    whose = ("--pidfile", str(tmp_path / "q.pid"))
+    start = ("start", "--rootdir", str(projects), "-p", "0", "-b", "127.0.0.1", *whose)
+    for line, said in ((start, "starting: waiting until it serves"), (("stop", *whose), "stopping: waiting")):
+        terminal = Terminal([str(BIN / "qgsd"), *line])
+        try:
+            terminal.wait(said)
+            assert terminal.process.wait(PATIENCE) == 0
+        finally:
+            terminal.close()
+    # Nothing where nobody looks.
+    for line in (start, ("stop", *whose)):
+        done = subprocess.run([BIN / "qgsd", *line], capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

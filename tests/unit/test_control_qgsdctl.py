@@ -21,7 +21,8 @@ import pytest
 from qgsd import __version__
 from qgsd.control import locate, tables
 from qgsd.control.commands import COMMANDS
-from qgsd.control.qgsdctl import main, parse, progress_text
+from qgsd.control.progress import progress_text
+from qgsd.control.qgsdctl import main, parse
 from tests.unit.test_control_support import PATIENCE, Served, serving, until
 
 ROOT = Path(__file__).parents[2]
