@@ -25,6 +25,7 @@ STOP_SECONDS = 8.0
 @dataclass(frozen=True)
 class Setting:
     """`root`: folder of projects; `cache`: how many of them a worker keeps open, where that can be said.
+    `metatiles`: so many neighbouring tiles are drawn as one, where that can be.
 
     `responses`: answers are cached, where that can be. `apart`: a name for servers of their own, for
     work that servers remember (in qgsd no project takes all workers for a minute after another one was asked
@@ -35,6 +36,7 @@ class Setting:
     workers: int = 2
     cache: int = 20
     responses: bool = False
+    metatiles: int = 0
     apart: str = ""
 
 

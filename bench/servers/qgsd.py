@@ -27,6 +27,8 @@ class Qgsd(Server):
         ]  # fmt: skip
         if setting.responses:
             line += ["--set", "answers.projects.*=images 600"]
+        if setting.metatiles:
+            line += ["--set", f"metatiles.*={setting.metatiles}"]
         self.spawn(line)
 
     def ctl(self, *arguments: str) -> Any:

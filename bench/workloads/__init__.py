@@ -9,7 +9,7 @@ from bench.workloads.documents import NotModified
 from bench.workloads.features import LargeAnswer
 from bench.workloads.lifecycle import Memory, StartAndDeath
 from bench.workloads.many_projects import ManyProjects
-from bench.workloads.tenants import BesideHeavy
+from bench.workloads.tenants import BesideHeavy, Views
 
 
 def known() -> list[Workload | Alone[Any]]:
@@ -31,6 +31,8 @@ def known() -> list[Workload | Alone[Any]]:
         LargeAnswer("all-places", "GetFeature 31 MB", requests.features("places")),
         BesideHeavy(),
         Repeated("kept-tile", "GetMap 256 px, kept where that can be", requests.tile(33, 21), kept=True),
+        Views("view", "24 tiles of a view at once"),
+        Views("view-joined", "the same, neighbours drawn as one where that can be", metatiles=8),
         ManyProjects(),
         StartAndDeath(),
         Memory(),

@@ -58,6 +58,8 @@ class Workload(ABC):
     figures: tuple[Figure, ...]
     # Names of servers that it makes no sense for.
     without: frozenset[str] = frozenset()
+    # Measured only where it is named (`--only`).
+    on_request = False
 
     def setting(self, root: Path) -> Setting:
         """How the servers are started for it; workloads of one setting share them."""

@@ -51,6 +51,22 @@ def light_tiles(map: str = "world.qgs") -> list[Request]:
     return [tile(x, y, map) for x, y in random.Random(1).sample(places, 400)]
 
 
+def views(number: int, columns: int = 6, rows: int = 4, map: str = "world.qgs") -> list[Request]:
+    """The tiles of so many views of a map on a page, view by view; regions and levels as for `maps`."""
+    draw = random.Random(6)
+    asked = []
+    for one in range(number):
+        west, south, east, north = _REGIONS[one % len(_REGIONS)]
+        size = 2 * _EDGE / 2 ** _LEVELS[one // len(_REGIONS) % len(_LEVELS)]
+        first = int((draw.uniform(west, east) / 180 * _EDGE + _EDGE) / size)
+        top = int((_EDGE - draw.uniform(_mercator(south), _mercator(north))) / size)
+        for row in range(top, top + rows):
+            for column in range(first, first + columns):
+                x, y = column * size - _EDGE, _EDGE - row * size
+                asked.append(_map(map, _LAYERS, (x, y - size, x + size, y), (256, 256)))
+    return asked
+
+
 def maps(number: int, size: tuple[int, int], map: str = "world.qgs") -> list[Request]:
     """Different ones of that many pixels, of regions, levels 5 to 7 alike; docs/performance.md says why."""
     draw = random.Random(5)

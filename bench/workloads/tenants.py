@@ -9,7 +9,32 @@ from bench.load import Load, Stream
 from bench.servers.base import Setting
 from bench.servers.in_process import InProcess
 from bench.workloads import requests
-from bench.workloads.base import AnyServer, Figure, Measured, Workload
+from bench.workloads.base import AnyServer, Figure, Measured, Workload, rate_figures, rate_of
+
+
+class Views(Workload):
+    """A page asks for the tiles of a view at once, 24 of them, then for those of the next.
+
+    What is cut out of a metatile may differ by a shade at its edges (docs/tiles.md), so the answers are
+    compared in their status only.
+    """
+
+    figures = rate_figures()
+    seconds = 4.0
+    on_request = True
+
+    def __init__(self, key: str, title: str, metatiles: int = 0) -> None:
+        self.key, self.title, self.metatiles = key, title, metatiles
+
+    def setting(self, root: Path) -> Setting:
+        return Setting(root, metatiles=self.metatiles)
+
+    def prepare(self, limit: InProcess) -> None:
+        self.stream = Stream(tuple(requests.views(24)), 24)
+
+    def measure(self, server: AnyServer, pace: float) -> Measured:
+        load = Load((self.stream,), self.seconds * pace)
+        return rate_of(server, lambda: server.run(load)[0])
 
 
 class BesideHeavy(Workload):

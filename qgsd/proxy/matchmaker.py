@@ -150,6 +150,8 @@ class Matchmaker:
         self._roster.begin_job(worker, job.id, arrival.key, arrival.depth, charge)
         if beside:
             self._roster.join(worker, (other.id for other in beside))
+            for _ in beside:
+                self._projects.asked(self._projects.known(arrival.key), warm=warm)
         self.bulkhead.began(arrival.key)
         room = [] if warm else placement.room(worker, self._projects, self.limits.cache_size, now)
         return [*room, dispatch]

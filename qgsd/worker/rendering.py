@@ -12,11 +12,12 @@ from qgis.core import QgsProject
 
 from qgsd import messages
 from qgsd.child import Child
-from qgsd.worker import cancelling, metatile
+from qgsd.worker import cancelling
 from qgsd.worker.adapters import StreamedResponse, qgis_request
 from qgsd.worker.answer import Answer
 from qgsd.worker.debugging import debugging
 from qgsd.worker.inbox import Assigned
+from qgsd.worker.metatile import Metatiles
 from qgsd.worker.qgis_server import QgisServer
 
 logger = logging.getLogger("qgsd.worker")
@@ -29,6 +30,7 @@ class Rendering:
         self.child = child
         self.qgis = qgis
         self.canceller = cancelling.Canceller() if cancelling.is_possible() else None
+        self.metatiles = Metatiles(qgis, self._in_time)
 
     def close(self) -> None:
         if self.canceller is not None:
@@ -43,7 +45,7 @@ class Rendering:
     def _together(self, one: Assigned, project: QgsProject, answer: Answer) -> bool:
         """Answer all that are to be rendered as one, the first of them last; False if that cannot be."""
         requests = (one.request, *one.joined)
-        cut = metatile.draw(self.qgis, requests, project, self._in_time)
+        cut = self.metatiles.draw(requests, project, one.assignment.generation)
         if cut is None:
             return False
         answer.tiles = len(requests)

@@ -15,7 +15,7 @@ import pytest
 from qgsd.control import Client
 from tests.integration import tile_project
 from tests.integration.instance import Answer, Instance, ows_path
-from tests.integration.tile_project import EDGE, TILE
+from tests.integration.tile_project import EDGE, TILE, ZOOM
 from tests.waiting import wait_for
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -108,6 +108,15 @@ def wms(column: int, row: int, project: str = "tiles", **other: str) -> str:
     return get_map(project, (west, north - TILE, west + TILE, north), **{"CRS": "EPSG:3857"} | other)
 
 
+def wmts(column: int, row: int, **other: str) -> str:
+    asked = {
+        "SERVICE": "WMTS", "VERSION": "1.0.0", "REQUEST": "GetTile", "LAYER": "areas", "STYLE": "",
+        "TILEMATRIXSET": "EPSG:3857", "TILEMATRIX": str(ZOOM), "TILEROW": str(row), "TILECOL": str(column),
+        "FORMAT": "image/png",
+    }  # fmt: skip
+    return ows_path("tiles", **asked | other)
+
+
 def degrees(column: int, row: int, *, flipped: bool, **other: str) -> str:
     """A tile of ten degrees; `flipped`: latitudes first."""
     west, south = 10 * (column - 16), 10 * (15 - row)
@@ -139,6 +148,7 @@ def kinds() -> list[tuple[str, list[str], int]]:
         ("transparent", [wms(*place, TRANSPARENT="TRUE", TILED="true", DPI="192") for place in PLACES], 2),
         ("latitudes first", [degrees(*place, flipped=True, CRS="EPSG:4326") for place in PLACES], 2),
         ("1.1.1", [degrees(*place, flipped=False, SRS="EPSG:4326", VERSION="1.1.1") for place in PLACES], 2),
+        ("wmts", [wmts(*place) for place in PLACES], 2),
         ("not by the operator's wish", [wms(*place, project="single") for place in PLACES[:8]], 8),
         ("with a gap", [wms(column, 14) for column in (16, 17, 19, 20)], 2),
         ("8 bit", [wms(*place, FORMAT="image/png; mode=8bit") for place in PLACES[:4]], 4),
@@ -174,6 +184,15 @@ def test_what_qgis_refuses_it_refuses_to_each(server: Instance) -> None:
     answers = Crowd(server, paths).wait()
     assert {a.status for a in answers.values()} == {a.status for a in alone.values()} == {400}
     assert {path: a.body for path, a in answers.items()} == {path: a.body for path, a in alone.items()}
+
+
+def test_a_layer_that_is_no_tile_layer_is_none_in_a_metatile(server: Instance) -> None:
+    paths = [wmts(column, 14, LAYER="nothing") for column in COLUMNS[:3]]
+    paths += [wmts(column, 14, TILEMATRIX="4") for column in (15, 16)]
+    alone = {path: server.get(path).status for path in paths}
+    assert alone[paths[0]] == alone[paths[-1]] == 400
+    answers = Crowd(server, paths).wait()
+    assert {path: answer.status for path, answer in answers.items()} == alone
 
 
 def test_a_client_that_goes_leaves_the_others_theirs(server: Instance) -> None:

@@ -15,6 +15,7 @@ from qgsd.proxy import ows
 from qgsd.proxy.http.tiles import tile_of
 from qgsd.proxy.metatiles import most_at_once, neighbours
 from qgsd.worker.row import Row
+from qgsd.worker.wmts import as_map
 
 EDGE = 20037508.342789244
 ASKED = {
@@ -87,6 +88,33 @@ def test_one_beside_is_no_neighbour_if_it_is_asked_for_otherwise() -> None:
     assert strangers is not None
     assert below is not None
     assert here.row not in (strangers.row, below.row)
+
+
+def test_tiles_of_wmts_lie_in_columns() -> None:
+    def tile(column: str, **other: str) -> Tile | None:
+        asked = {
+            "SERVICE": "WMTS", "REQUEST": "GetTile", "LAYER": "a", "TILEMATRIXSET": "EPSG:3857",
+            "TILEMATRIX": "5", "TILEROW": "14", "TILECOL": column, "FORMAT": "image/png",
+        }  # fmt: skip
+        return read(urlencode(asked | other))
+
+    here, beside, below = tile("7"), tile("8"), tile("8", TILEROW="15")
+    assert here is not None
+    assert beside is not None
+    assert below is not None
+    assert neighbours(here, [("8", beside)], 8) == ["8"]
+    assert here.row == beside.row != below.row
+    assert tile("x") is tile("-1") is tile("8", TILEMATRIXSET="EPSG:4326") is None
+
+
+@given(zoom=st.integers(0, 20), data=st.data())
+def test_tiles_of_wmts_are_those_of_the_web(zoom: int, data: st.DataObject) -> None:
+    column, row = (data.draw(st.integers(0, 2**zoom - 1)) for _ in range(2))
+    url = f"http://h/?TILEMATRIXSET=EPSG:3857&TILEMATRIX={zoom}&TILECOL={column}&TILEROW={row}"
+    asked = as_map(url)
+    assert asked is not None
+    box = dict(parse_qsl(asked.partition("?")[2]))["BBOX"]
+    assert list(map(float, box.split(","))) == pytest.approx(web(zoom, column, row), abs=0.01)
 
 
 def test_small_or_shifted_ones_do_not_fit() -> None:

@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +22,9 @@ from qgsd.proxy.ows import OwsRequest
 
 # Pixels of the longer side that a metatile may have.
 _LONGEST = 8192
+# What QGIS has of the same shape in all versions, and the pixels of its tiles.
+_MATRIX_SET = "EPSG:3857"
+_TILE = 256
 # Where the first number of a BBOX of WMS 1.3.0 is a latitude: degrees of the EPSG.
 _LATITUDE_FIRST = re.compile(r"(?:EPSG:|urn:ogc:def:crs:EPSG:[0-9.]*:)4[0-9]{3}", re.IGNORECASE)
 
@@ -68,23 +72,52 @@ def tile_of(
         if name.upper() in fields:
             return None
         fields[name.upper()] = value
-    if wanted.service.upper() != "WMS" or wanted.operation.lower() != "getmap":
+    if fields.get("FORMAT", "").lower() != "image/png":
         return None
-    if fields.get("VERSION") not in ("1.3.0", "1.1.1") or fields.get("FORMAT", "").lower() != "image/png":
+    match wanted.service.upper(), wanted.operation.lower():
+        case "WMS", "getmap":
+            place = _of_map(fields)
+        case "WMTS", "gettile":
+            place = _of_tile(fields)
+        case _:
+            place = None
+    if place is None:
         return None
-    size, box = _size(fields), _box(fields.get("BBOX", ""))
-    if size is None or box is None:
-        return None
-    most = min(most, _longest(limits) // max(size), _most_pixels(limits) // (size[0] * size[1]))
+    width, height = place.size
+    most = min(most, _longest(limits) // max(width, height), _most_pixels(limits) // (width * height))
     if most < 2:
+        return None
+    same = sorted((name, value) for name, value in fields.items() if name != place.without)
+    row = _digest(project, address, same, place.across, told)
+    return Tile(row, place.at, place.length, most)
+
+
+class _Place(NamedTuple):
+    """From `at` on, so long; `across` is where the row lies, and `without` the field that has the place."""
+
+    at: float
+    length: float
+    size: tuple[int, int]
+    across: tuple[str, ...]
+    without: str
+
+
+def _of_map(fields: Mapping[str, str]) -> _Place | None:
+    size, box = _size(fields), _box(fields.get("BBOX", ""))
+    if size is None or box is None or fields.get("VERSION") not in ("1.3.0", "1.1.1"):
         return None
     north_first = fields["VERSION"] == "1.3.0" and _LATITUDE_FIRST.fullmatch(fields.get("CRS", ""))
     along = 1 if north_first else 0
     texts = fields["BBOX"].split(",")
     across = texts[1 - along], texts[3 - along]
-    same = sorted((name, value) for name, value in fields.items() if name != "BBOX")
-    row = _digest(project, address, same, across, told)
-    return Tile(row, box[along], box[2 + along] - box[along], most)
+    return _Place(box[along], box[2 + along] - box[along], size, across, "BBOX")
+
+
+def _of_tile(fields: Mapping[str, str]) -> _Place | None:
+    column = fields.get("TILECOL", "")
+    if fields.get("TILEMATRIXSET") != _MATRIX_SET or not re.fullmatch(r"[0-9]{1,9}", column, re.ASCII):
+        return None
+    return _Place(float(column), 1.0, (_TILE, _TILE), (), "TILECOL")
 
 
 def _size(fields: Mapping[str, str]) -> tuple[int, int] | None:
