@@ -27,6 +27,8 @@ def rehearse(settings: Settings) -> None:
     QgsProject()
     with zmq.Context() as context:
         socket = context.socket(zmq.DEALER)
-        socket.get_monitor_socket()
+        # Kept, or pyzmq closes it before libzmq has sent its last word there, and that waits for ever.
+        monitor = socket.get_monitor_socket()
         socket.disable_monitor()
+        monitor.close(linger=0)
         context.destroy(linger=0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -32,10 +33,13 @@ class Spare:
     def begins(
         self, order: messages.Fork, descriptors: list[int], tell: Callable[[messages.Forked], None]
     ) -> bool:
-        """Have it become a worker, after the master has been told; False when it has ended. Once only."""
+        """Have it become a worker, after the master has been told; False when it cannot. Once only."""
         try:
-            # It says nothing, but its end is heard.
-            self._end.receive()
+            if not isinstance(self._end.receive(), messages.Ready):
+                # Still at what it does beforehand, or stuck there: nobody may wait for it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+                return False
             tell(messages.Forked(order.row, self._pid))
             # If it has ended just now, the master will see.
             with contextlib.suppress(ChannelClosed):
@@ -80,11 +84,12 @@ def _wait(
     waiting: ChildEnd, middle: int, master: int, rehearse: Callable[[], None]
 ) -> tuple[messages.Fork, list[int]]:
     """The order and its descriptors. Ends the process where none will come."""
-    setproctitle.setproctitle("qgsd: spare")
     forking.renew(middle, master)
     linux.die_with_parent(master)
     rehearse()
     try:
+        waiting.send(messages.Ready({}))
+        setproctitle.setproctitle("qgsd: spare")
         received = waiting.receive()
     except ChannelClosed:
         os._exit(0)
