@@ -83,6 +83,8 @@ class Alone(ABC, Generic[_S]):
     title: str
     figures: tuple[Figure, ...]
     rounds = 3
+    # As with `Workload`.
+    on_request = False
     limits: tuple[type[InProcess], ...] = ()
 
     def prepare(self, folder: Path, root: Path) -> None:
