@@ -17,6 +17,8 @@ AUTO = "auto"
 SYSTEM = "system"
 
 _PRELOAD = "LD_PRELOAD"
+# Says what of the environment is ours.
+_MARK = "QGSD_ALLOCATOR"
 _JEMALLOC = "libjemalloc.so.2"
 # Two arenas: a worker draws one request at a time. Pictures stay in the thread's own cache, up to a megabyte.
 _OPTIONS = {"MALLOC_CONF": "narenas:2,lg_tcache_max:20"}
@@ -58,20 +60,20 @@ def variables(choice: str, environ: Mapping[str, str]) -> dict[str, str]:
         return {}
     preload = ":".join(filter(None, (library, environ.get(_PRELOAD, ""))))
     options = {} if environ.keys() & _OPTIONS or _JEMALLOC not in library else _OPTIONS
-    return {_PRELOAD: preload, **options}
+    return {_PRELOAD: preload, _MARK: library, **options}
 
 
-def clear(environ: MutableMapping[str, str], choice: str) -> None:
+def clear(environ: MutableMapping[str, str]) -> None:
     """Take `variables` out again: programs that plugins start run with what they are used to."""
-    first, _, rest = environ.get(_PRELOAD, "").partition(":")
-    if first and first == (find() if choice == AUTO else choice):
-        if rest:
-            environ[_PRELOAD] = rest
-        else:
-            del environ[_PRELOAD]
-        for name, value in _OPTIONS.items():
-            if environ.get(name) == value:
-                del environ[name]
+    library = environ.pop(_MARK, "")
+    if not library:
+        return
+    rest = environ.pop(_PRELOAD, "").removeprefix(library).removeprefix(":")
+    if rest:
+        environ[_PRELOAD] = rest
+    for name, value in _OPTIONS.items():
+        if environ.get(name) == value:
+            del environ[name]
 
 
 def in_use() -> str:

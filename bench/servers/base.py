@@ -86,8 +86,12 @@ class Server(ABC):
     def start(self, probe: Request) -> float:
         """Start it; the seconds until it has answered `probe`. Raises `ServerFailed`."""
         began = time.perf_counter()
-        self.launch()
-        self.wait_for(probe)
+        try:
+            self.launch()
+            self.wait_for(probe)
+        except BaseException:
+            self.stop()
+            raise
         return time.perf_counter() - began
 
     def wait_for(self, probe: Request, seconds: float = START_SECONDS) -> None:
@@ -118,7 +122,7 @@ class Server(ABC):
             connection.close()
 
     def spawn(
-        self, line: list[str], *, stdin: int | socket.socket = subprocess.DEVNULL, cwd: Path | None = None
+        self, line: list[str], *, stdin: int = subprocess.DEVNULL, cwd: Path | None = None
     ) -> subprocess.Popen[bytes]:
         log = (self.folder / "log").open("ab")
         process = subprocess.Popen(

@@ -58,7 +58,7 @@ class FastCgi(Server):
             (self.folder / "qgis.socket").chmod(0o666)
             for _ in range(self.setting.workers):
                 # They find projects from the folder they run in.
-                self.spawn([str(_PROGRAM)], stdin=listener, cwd=self.setting.root)
+                self.spawn([str(_PROGRAM)], stdin=listener.fileno(), cwd=self.setting.root)
         config = self.folder / "nginx.conf"
         config.write_text(_CONFIG.format(folder=self.folder, port=self.port, host=HOST))
         self.spawn(["nginx", "-c", str(config), "-e", str(self.folder / "nginx.log")])

@@ -52,7 +52,7 @@ class Traffic:
         self._seed = seed
         draw = random.Random(seed)
         loads = self._recorded["load"]
-        self._loads = [
+        self._loads: list[float] = [
             draw.choice(loads) * draw.lognormvariate(0.0, 0.7) for _ in range(min(scale.projects, 1000))
         ]
 

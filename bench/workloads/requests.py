@@ -114,5 +114,6 @@ def _map(map: str, layers: str, box: tuple[float, ...], size: tuple[int, int], s
 
 def features(layer: str, number: int = 0) -> Request:
     """All features of a layer as GeoJSON; `number` makes a request another one with the same answer."""
-    asked = {"TYPENAME": layer, "OUTPUTFORMAT": "application/json", "MAXFEATURES": 1000000 + number}
+    asked: dict[str, str | int] = {"TYPENAME": layer, "OUTPUTFORMAT": "application/json"}
+    asked["MAXFEATURES"] = 1000000 + number
     return Request(ows("world.qgs", SERVICE="WFS", VERSION="1.1.0", REQUEST="GetFeature", **asked))

@@ -24,6 +24,9 @@ Headers = list[tuple[str, str]]
 # Sums of these stay numbers, whatever a peer says.
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Bytes = Annotated[int, Meta(ge=0, le=2**50)]
+# And so do quotients of these: a client names them in BBOX.
+Place = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Extent = Annotated[float, Meta(ge=1e-12, le=1e12)]
 
 # The `service` of a request that only an OGC API of a plugin can answer; a worker knows which there are.
 PLUGIN_API = "API"
@@ -65,8 +68,8 @@ class Tile(Struct, frozen=True, array_like=True):
     """
 
     row: str
-    at: float
-    size: float
+    at: Place
+    size: Extent
     most: int
 
 
@@ -91,7 +94,7 @@ class Request(Struct, frozen=True, array_like=True, tag="request"):
     service: str
     operation: str
     idempotent: bool
-    timeout: float
+    timeout: Seconds
     fingerprint: str = ""
     depth: int = 0
     parent: str = ""

@@ -148,7 +148,7 @@ def main() -> None:
     # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     child = Child.start()
-    allocator.clear(os.environ, child.settings.server.allocator)
+    allocator.clear(os.environ)
     logger.info("QGIS takes its memory from %s", allocator.in_use())
     environment.apply(child.begin.tmpdir, child.settings, child.begin.gate)
     try:

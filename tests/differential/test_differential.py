@@ -43,12 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     )
     arguments = ("--rootdir", str(root / "projects"), "-w", "2", *settings)
     instance = Instance(root / "i", "run", arguments, env=ENVIRONMENT)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(scope="module")

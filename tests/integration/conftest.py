@@ -68,12 +68,8 @@ def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
     """One instance for the tests of a file that only ask it."""
     instance = Instance(tmp_path_factory.mktemp("q") / "i", "run", ("--rootdir", str(shared_root)))
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +79,8 @@ def managed(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iter
     (folder / "token").write_text(f"{TOKEN}\n")
     arguments = ("--rootdir", str(shared_root), *ON, "--set", f"management.token_file={folder / 'token'}")
     instance = Instance(folder / "i", "run", arguments)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import psutil
@@ -42,7 +43,10 @@ class Answer:
 
 
 class Instance:
-    """`qgsd COMMAND` in the foreground, with a pidfile, a port and a log of its own in `folder`."""
+    """`qgsd COMMAND` in the foreground, with a pidfile, a port and a log of its own in `folder`.
+
+    A context: it serves, and in the end it has left nothing behind.
+    """
 
     def __init__(
         self,
@@ -103,6 +107,20 @@ class Instance:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
+
+    def __enter__(self) -> Self:
+        try:
+            self.wait_serving()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        left = self.end()
+        assert kind is not None or not left, f"left behind: {left}"
 
     def end(self) -> list[str]:
         """Stop whatever still runs. What it left behind although it ended by itself, for a person to read."""

@@ -21,12 +21,8 @@ MINE = {
 def behind_proxy(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
     arguments = ("--rootdir", str(shared_root), "-w", "1", "--set", "server.http_proxy=yes")
     instance = Instance(tmp_path_factory.mktemp("proxy") / "i", "run", arguments)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def _online_resources(instance: Instance, service: str, headers: dict[str, str]) -> set[str]:

@@ -30,12 +30,8 @@ def confined(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Ite
     options = ("confine.files=yes", f"confine.read={top / 'shown'}", "confine.ports=5432")
     words = [word for option in options for word in ("--set", option)]
     instance = Instance(top / "i", "run", ("--rootdir", str(top / "maps"), "-w", "1", *words))
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def test_qgis_works(confined: Instance) -> None:

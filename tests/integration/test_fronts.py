@@ -109,12 +109,8 @@ def front(request: pytest.FixtureRequest, behind: Instance, tmp_path: Path) -> I
 def behind(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
     options = ("--rootdir", str(shared_root), "--bind", "127.0.0.1", "--set", "server.http_proxy=yes")
     instance = Instance(tmp_path_factory.mktemp("behind") / "i", "run", options)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def ask(port: int, target: str, headers: dict[str, str]) -> tuple[int, bytes]:

@@ -107,12 +107,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, shared_root: Path, origin: Th
 def instance(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Instance]:
     options = ("--rootdir", str(root), "-w", "1", "--set", "cache.broken_ttl=0")
     instance = Instance(tmp_path_factory.mktemp("q") / "i", "run", options)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def show(instance: Instance) -> None:

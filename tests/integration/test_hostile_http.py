@@ -44,12 +44,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Itera
         ("--rootdir", str(shared_root)),
         config=LIMITS.format(plugins=plugins),
     )
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
     assert "Traceback" not in instance.log_text
 
 

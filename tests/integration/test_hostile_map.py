@@ -57,12 +57,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, place: Path) -> Iterator[In
         "pg=postgresql:?service=none&schema=public\ngp=geopackage:sub/\n"
     )
     instance = Instance(tmp_path_factory.mktemp("q") / "i", "run", (), config=config)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
     assert "Traceback" not in instance.log_text
 
 

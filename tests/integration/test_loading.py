@@ -48,12 +48,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Path:
 def running(folder: Path, root: Path, options: dict[str, str]) -> Iterator[Instance]:
     words = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
     instance = Instance(folder / "i", "run", ("--rootdir", str(root), *words))
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(scope="module")

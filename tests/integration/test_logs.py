@@ -38,12 +38,8 @@ hello=nothing
 def server(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterator[Instance]:
     folder = tmp_path_factory.mktemp("q") / "i"
     instance = Instance(folder, "run", ("--rootdir", str(shared_root)), config=OPTIONS)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def access_log(server: Instance) -> Path:

@@ -61,13 +61,9 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     arguments = ["--rootdir", str(folder / "root"), *ON, "--set", f"management.token={TOKEN}"]
     arguments += [part for text in texts for part in ("--set", text)]
     instance = Instance(folder / "i", "run", arguments)
-    try:
-        instance.wait_serving()
-        PICTURES.mkdir(parents=True, exist_ok=True)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def test_top_while_it_works(busy: Instance) -> None:

@@ -40,12 +40,8 @@ def serving(folder: Path, root: Path, *plugins: str) -> Iterator[Instance]:
     config = f"[server]\npluginpath={folder / 'plugins'}\n[metatiles]\ntil*=8\n"
     arguments = ("--rootdir", str(root), "-w", "1")
     instance = Instance(folder / "i", "run", arguments, config=config)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +169,14 @@ def test_tiles_are_the_same_however_many_are_drawn_at_once(
 
 
 def test_each_has_its_line_in_the_access_log(server: Instance) -> None:
+
+    def lines() -> int:
+        told = "request=GetMap worker=0"
+        return sum("cache=metatile" in line and told in line for line in server.log_text.splitlines())
+
+    before = lines()
     Crowd(server, [wms(column, 17) for column in COLUMNS]).wait()
-    lines = [line for line in server.log_text.splitlines() if "cache=metatile" in line]
-    assert len([line for line in lines if "request=GetMap worker=0" in line]) >= len(COLUMNS)
+    wait_for("a line for each", lambda: lines() - before == len(COLUMNS))
 
 
 def test_what_qgis_refuses_it_refuses_to_each(server: Instance) -> None:

@@ -79,12 +79,8 @@ def moved(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterat
     environment = {"QGIS_PROJECT_FILE": str(shared_root / "world.qgs"), "QGIS_PLUGINPATH": str(PLUGINS)}
     folder = tmp_path_factory.mktemp("q") / "i"
     instance = Moved(folder, "run", ("-b", "127.0.0.1", "-w", "1"), config=config, env=environment)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 # Which project.
@@ -200,15 +196,11 @@ def test_its_environment_starts_unchanged(tmp_path: Path, projects: Path) -> Non
     }
     arguments = ("-b", "127.0.0.1", "--set", "management.port=0")
     instance = Moved(tmp_path / "i", "run", arguments, env=environment)
-    try:
-        instance.wait_serving()
+    with instance:
         assert instance.get(f"/ows/?MAP=test:world&{CAPABILITIES}").status == 200
         assert instance.get("/ows/catalog/index.json").status == 200
         assert "QGSRV_SERVER_MONITOR has no effect: the access log" in instance.log_text
         assert "other machines reach 0.0.0.0, but are answered 401; set token" in instance.log_text
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def test_a_proxy_and_a_worker_by_its_commands(tmp_path: Path, projects: Path) -> None:

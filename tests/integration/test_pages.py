@@ -47,12 +47,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     fill(folder / "root")
     arguments = ("--rootdir", str(folder / "root"), "--set", "landing.hide=internal/*, other")
     instance = Instance(folder / "i", "run", arguments)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def at(instance: Instance, path: str) -> str:

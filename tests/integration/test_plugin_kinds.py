@@ -26,12 +26,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Itera
     instance = Instance(
         tmp_path_factory.mktemp("q") / "i", "run", ("--rootdir", str(shared_root)), config=options
     )
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 # Filters.

@@ -23,12 +23,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Itera
         ("--rootdir", str(shared_root), "--timeout", "2", "-w", "2"),
         env={"QGIS_PLUGINPATH": str(PLUGINS)},
     )
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def test_a_service_of_a_plugin_answers_with_headers(server: Instance) -> None:

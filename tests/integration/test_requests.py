@@ -56,12 +56,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Inst
     folder = tmp_path_factory.mktemp("q") / "i"
     options = ("--rootdir", str(root), "-w", "1", "--set", "cache.writable_projects=free/*")
     instance = Instance(folder, "run", options, env={"TOWN_PASSWORD": SECRET})
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def served(instance: Instance) -> int:

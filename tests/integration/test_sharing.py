@@ -26,12 +26,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory, shared_root: Path) -> Iterato
     config.write_text(f"[server]\npluginpath={PLUGINS}\n")
     arguments = ("-c", str(config), "--rootdir", str(shared_root), "-w", "2")
     instance = Instance(folder / "i", "run", arguments)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 class Together:

@@ -122,12 +122,8 @@ def server(
     instance = Instance(
         tmp_path_factory.mktemp("q") / "i", "run", (), config=textwrap.dedent(config), env=environment
     )
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
     assert "Traceback" not in instance.log_text
     assert SECRET not in instance.log_text
     assert "the master's" not in instance.log_text

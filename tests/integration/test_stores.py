@@ -132,12 +132,8 @@ def server(
         config=textwrap.dedent(config),
         env=service_file | {"PYTHONPATH": os.pathsep.join(paths), "MIRROR": str(mirror)},
     )
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
     assert "Traceback" not in instance.log_text
     assert SECRET not in instance.log_text
 

@@ -82,12 +82,8 @@ def server(
     instance = Instance(
         tmp_path_factory.mktemp("q") / "i", "run", ("--rootdir", str(shared_root)), config=config
     )
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
     assert "Traceback" not in instance.log_text
 
 

@@ -47,12 +47,8 @@ def receiver() -> Iterator[Receiver]:
 
 def run(folder: Path, root: Path, env: dict[str, str]) -> Iterator[Instance]:
     instance = Instance(folder, "run", ("--rootdir", str(root)), config=OPTIONS, env=env)
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 @pytest.fixture(scope="module")

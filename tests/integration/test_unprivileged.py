@@ -58,12 +58,8 @@ def guarded(open_folder: Path, shared_root: Path) -> Iterator[Instance]:
     }
     words = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
     instance = Instance(open_folder / "i", "run", ("--rootdir", str(root), "-w", "1", *words))
-    try:
-        instance.wait_serving()
+    with instance:
         yield instance
-    finally:
-        left = instance.end()
-    assert not left, f"left behind: {left}"
 
 
 def as_stranger(*line: str) -> subprocess.CompletedProcess[str]:

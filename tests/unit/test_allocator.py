@@ -39,22 +39,25 @@ full = own(); del held; allocator.give_memory_back(); print(full - own() > 80_00
 @needs_jemalloc
 def test_programs_that_plugins_start_do_not_inherit_it() -> None:
     environ = {"PATH": "/bin", **allocator.variables("auto", {"PATH": "/bin"})}
-    allocator.clear(environ, "auto")
+    allocator.clear(environ)
     assert environ == {"PATH": "/bin"}
 
 
 def test_what_the_administrator_preloads_stays() -> None:
     assert allocator.variables("auto", {"LD_PRELOAD": "/lib/own.so"}) == {}
     both = allocator.variables("/lib/mine.so", {"LD_PRELOAD": "/lib/own.so"})
-    assert both == {"LD_PRELOAD": "/lib/mine.so:/lib/own.so"}
-    allocator.clear(both, "/lib/mine.so")
+    assert both["LD_PRELOAD"] == "/lib/mine.so:/lib/own.so"
+    allocator.clear(both)
     assert both == {"LD_PRELOAD": "/lib/own.so"}
-    untouched = {"LD_PRELOAD": "/lib/own.so"}
-    allocator.clear(untouched, "auto")
-    assert untouched == {"LD_PRELOAD": "/lib/own.so"}
+    # Also if it is what we would have taken.
+    untouched = {"LD_PRELOAD": allocator.find() or "/lib/own.so"}
+    assert allocator.variables("auto", untouched) == {}
+    before = dict(untouched)
+    allocator.clear(untouched)
+    assert untouched == before
 
 
 @needs_jemalloc
 def test_the_administrators_options_of_jemalloc_stay() -> None:
     own = {"MALLOC_CONF": "narenas:1"}
-    assert allocator.variables("auto", own).keys() == {"LD_PRELOAD"}
+    assert "MALLOC_CONF" not in allocator.variables("auto", own)

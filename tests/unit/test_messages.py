@@ -38,6 +38,8 @@ SCALARS = {
     type(None): st.none(),
     wire.Seconds: st.floats(0, 1e9),
     wire.Bytes: st.integers(0, 2**50),
+    wire.Place: st.floats(-1e12, 1e12),
+    wire.Extent: st.floats(1e-12, 1e12),
 }
 
 

@@ -117,6 +117,22 @@ def test_tiles_of_wmts_are_those_of_the_web(zoom: int, data: st.DataObject) -> N
     assert list(map(float, box.split(","))) == pytest.approx(web(zoom, column, row), abs=0.01)
 
 
+_ANYWHERE = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1e-300, 1e300, -1e308])
+
+
+@given(
+    places=st.tuples(_ANYWHERE, _ANYWHERE),
+    sizes=st.tuples(*[st.sampled_from([1e-320, 1e-9, 1.0, 1e300])] * 2),
+)
+def test_no_place_is_too_far_for_a_decision(places: tuple[float, float], sizes: tuple[float, float]) -> None:
+    """What a client writes there once ended the dispatcher: quotients became infinite."""
+    boxes = [(place, 0.0, place + size, 1.0) for place, size in zip(places, sizes, strict=True)]
+    mine, beside = (read(query(box)) for box in boxes)
+    if mine and beside:
+        assert mine.row == beside.row
+        assert neighbours(mine, [("beside", beside)], 8) in ([], ["beside"])
+
+
 def test_small_or_shifted_ones_do_not_fit() -> None:
     tile = Tile("r", 0.0, 10.0, 8)
     shifted = [("half", Tile("r", 15.0, 10.0, 8)), ("nearly", Tile("r", 10.001, 10.0, 8))]

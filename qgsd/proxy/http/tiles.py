@@ -89,7 +89,11 @@ def tile_of(
         return None
     same = sorted((name, value) for name, value in fields.items() if name != place.without)
     row = _digest(project, address, same, place.across, told)
-    return Tile(row, place.at, place.length, most)
+    try:
+        return msgspec.convert((row, place.at, place.length, most), Tile)
+    except msgspec.ValidationError:
+        # At no place that a map could have.
+        return None
 
 
 class _Place(NamedTuple):
