@@ -10,7 +10,7 @@ help: ## this list
 
 setup: .venv/.ready ## install what is missing: QGIS, the virtual environment, qgsd in it
 
-.venv/.ready: pyproject.toml setup.py requirements/run.txt scripts/setup
+.venv/.ready: pyproject.toml setup.py qgsd/png/compact.c requirements/run.txt scripts/setup
 	@PYTHON=$(PYTHON) scripts/setup
 	@touch $@
 

@@ -77,7 +77,7 @@ class Run:
         return limit if kind is InProcess else kind(folder / name.replace(" ", "-"), setting)
 
     def _measure(self, number: int, workload: Workload, server: AnyServer) -> None:
-        if server.name in workload.without:
+        if server.name in workload.without or (server.own_pictures and not workload.pictures):
             return
         try:
             measured = workload.measure(server, self.pace)
@@ -87,7 +87,11 @@ class Run:
 
     def _alone(self, folder: Path, workload: Alone[Any]) -> None:
         chosen = [servers_known[name] for name in self.servers]
-        kinds: list[type[AnyServer]] = [kind for kind in chosen if issubclass(kind, Server)]
+        kinds: list[type[AnyServer]] = [
+            kind
+            for kind in chosen
+            if issubclass(kind, Server) and (workload.pictures or not kind.own_pictures)
+        ]
         workload.prepare(folder / "reference", self.root)
         for number in range(min(self.rounds, workload.rounds)):
             limits = workload.limits if InProcess.name in self.servers else ()

@@ -16,9 +16,6 @@ from pathlib import Path
 AUTO = "auto"
 SYSTEM = "system"
 
-_PRELOAD = "LD_PRELOAD"
-# Says what of the environment is ours.
-_MARK = "QGSD_ALLOCATOR"
 _JEMALLOC = "libjemalloc.so.2"
 # Two arenas: a worker draws one request at a time. Pictures stay in the thread's own cache, up to a megabyte.
 _OPTIONS = {"MALLOC_CONF": "narenas:2,lg_tcache_max:20"}
@@ -41,36 +38,21 @@ def find() -> str:
     return next((str(path) for path in found if path.exists()), "")
 
 
-def _library(choice: str, environ: Mapping[str, str]) -> str:
-    if choice == SYSTEM:
-        return ""
-    if choice != AUTO:
-        return choice
-    # What the administrator loads first may be an allocator too, and two of them do not get on.
-    return "" if environ.get(_PRELOAD) else find()
-
-
-def variables(choice: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """What the environment of the template must have besides, so that QGIS runs with `server.allocator`.
+def library(choice: str) -> str:
+    """What is to be loaded for `server.allocator`; empty for the C library's own.
 
     :param choice: `auto`, `system`, or the path of a library.
     """
-    library = _library(choice, environ)
-    if not library:
-        return {}
-    preload = ":".join(filter(None, (library, environ.get(_PRELOAD, ""))))
-    options = {} if environ.keys() & _OPTIONS or _JEMALLOC not in library else _OPTIONS
-    return {_PRELOAD: preload, _MARK: library, **options}
+    return {AUTO: find(), SYSTEM: ""}.get(choice, choice)
 
 
-def clear(environ: MutableMapping[str, str]) -> None:
-    """Take `variables` out again: programs that plugins start run with what they are used to."""
-    library = environ.pop(_MARK, "")
-    if not library:
-        return
-    rest = environ.pop(_PRELOAD, "").removeprefix(library).removeprefix(":")
-    if rest:
-        environ[_PRELOAD] = rest
+def options(library: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which this library is told how to run, where the administrator does not say."""
+    return {} if environ.keys() & _OPTIONS or _JEMALLOC not in library else _OPTIONS
+
+
+def clear_options(environ: MutableMapping[str, str]) -> None:
+    """Take out again what `options` has put there."""
     for name, value in _OPTIONS.items():
         if environ.get(name) == value:
             del environ[name]

@@ -58,6 +58,8 @@ class Server(ABC):
     """One that speaks HTTP, with a folder of its own for what it writes."""
 
     name: str
+    # It writes pictures of QGIS's pixels in bytes of its own; it is measured by workloads of pictures only.
+    own_pictures = False
     # Seconds from its start until all workers are there and may die.
     settling = 1.5
 

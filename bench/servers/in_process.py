@@ -27,6 +27,7 @@ _PROGRAM = Path(__file__).parent / "in_process_worker.py"
 
 class InProcess:
     name = "in process"
+    own_pictures = False
 
     def __init__(self, folder: Path, setting: Setting) -> None:
         self.folder = folder

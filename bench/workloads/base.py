@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import psutil
 
 from bench.load import Load, Request, Result, Stream
+from bench.pictures import accepted
 from bench.servers.base import Server, Setting
 from bench.servers.in_process import InProcess
 
@@ -60,6 +61,8 @@ class Workload(ABC):
     without: frozenset[str] = frozenset()
     # Measured only where it is named (`--only`).
     on_request = False
+    # Of PNG pictures, so that also servers are measured that write these in bytes of their own.
+    pictures = False
 
     def setting(self, root: Path) -> Setting:
         """How the servers are started for it; workloads of one setting share them."""
@@ -85,6 +88,7 @@ class Alone(ABC, Generic[_S]):
     rounds = 3
     # As with `Workload`.
     on_request = False
+    pictures = False
     limits: tuple[type[InProcess], ...] = ()
 
     def prepare(self, folder: Path, root: Path) -> None:
@@ -109,15 +113,27 @@ class Throughput(Workload):
     figures = rate_figures()
     connections = 4
 
-    def __init__(self, key: str, title: str, requests: list[Request], seconds: float) -> None:
+    def __init__(
+        self, key: str, title: str, requests: list[Request], seconds: float, *, pictures: bool = False
+    ) -> None:
         self.key, self.title, self.requests, self.seconds = key, title, requests, seconds
-        self.load = Load(())
+        self.pictures = pictures
+        self.own: dict[str, Stream] = {}
 
     def prepare(self, limit: InProcess) -> None:
+        self.limit = limit
         self.stream = Stream(limit.with_expected(self.requests), self.connections)
 
+    def _stream(self, server: AnyServer) -> Stream:
+        if not isinstance(server, Server) or not server.own_pictures:
+            return self.stream
+        if server.name not in self.own:
+            answers = accepted(server, self.stream.requests, self.limit.body)
+            self.own[server.name] = Stream(answers, self.connections)
+        return self.own[server.name]
+
     def measure(self, server: AnyServer, pace: float) -> Measured:
-        load = Load((self.stream,), self.seconds * pace)
+        load = Load((self._stream(server),), self.seconds * pace)
         return rate_of(server, lambda: server.run(load)[0])
 
 

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from bench.load import Load, Request, Result, Stream
-from bench.servers.base import Setting
+from bench.pictures import accepted
+from bench.servers.base import Server, Setting
 from bench.servers.in_process import InProcess, InProcessBound
 from bench.servers.qgsd import Qgsd
 from bench.workloads import requests
@@ -46,6 +47,7 @@ class ManyProjects(Alone[AnyServer]):
         Figure("pss", "MB", more=False, charted=False),
     )
     rounds = 2
+    pictures = True
     limits = (InProcessBound, InProcess)
 
     def prepare(self, folder: Path, root: Path) -> None:
@@ -53,15 +55,34 @@ class ManyProjects(Alone[AnyServer]):
         limit = InProcess(folder, Setting(root / "many"))
         limit.start(requests.tile(33, 21, "p000.qgs"))
         try:
-            self._places = limit.with_expected(requests.maps(120, (800, 400), "p000.qgs"))
+            places = limit.with_expected(requests.maps(120, (800, 400), "p000.qgs"))
+            self._bodies = {one.path: limit.body(one) for one in places}
         finally:
             limit.stop()
+        self._places = {"": places}
+
+    def _requests(self, places: tuple[Request, ...]) -> list[Request]:
+        """The same projects and places each time."""
         draw = random.Random(3)
         weights = [1 / (number + 1) for number in range(PROJECTS)]
         projects = draw.choices(range(PROJECTS), weights, k=_COLD + _WARM)
-        self.requests = [_of_project(draw.choice(self._places), number) for number in projects]
+        return [_of_project(draw.choice(places), number) for number in projects]
+
+    def _places_of(self, kind: type[AnyServer], folder: Path, root: Path) -> tuple[Request, ...]:
+        if not issubclass(kind, Server) or not kind.own_pictures:
+            return self._places[""]
+        if kind.name not in self._places:
+            server = kind(folder.with_name(f"{folder.name}-pictures"), Setting(root / "many"))
+            try:
+                server.start(_PROBE)
+                places = accepted(server, self._places[""], lambda one: self._bodies[one.path])
+            finally:
+                server.stop()
+            self._places[kind.name] = places
+        return self._places[kind.name]
 
     def measure(self, kind: type[AnyServer], folder: Path, root: Path, pace: float) -> Measured:
+        asked_for = self._requests(self._places_of(kind, folder, root))
         server = kind(folder, Setting(root / "many", workers=4, cache=20))
         measured = Measured()
         try:
@@ -69,7 +90,7 @@ class ManyProjects(Alone[AnyServer]):
             time.sleep(_SETTLED)
             cold, warm = int(_COLD * pace), int(_WARM * pace)
             for prefix, asked in (
-                ("cold_", self.requests[:cold]), ("", self.requests[_COLD : _COLD + warm])
+                ("cold_", asked_for[:cold]), ("", asked_for[_COLD : _COLD + warm])
             ):  # fmt: skip
                 stream = Stream(tuple(asked), _CLIENTS)
                 (result,) = server.run(Load((stream,), _PATIENCE, len(asked)))

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from qgsd import allocator, landlock
+from qgsd import allocator, landlock, png
 from qgsd.cluster_key import ClusterKey, keys_of
 from qgsd.config import ConfineSettings, Loaded, Settings
 from qgsd.errors import StartError
@@ -260,6 +260,8 @@ def check_settings(settings: Settings, role: InstanceRole) -> None:
     management.check(settings.management)
     control_access.check(settings.control)
     _check_allocator(settings.server.allocator)
+    if role != "proxy" and (problem := png.problem(settings.server.png)):
+        raise StartError(f"[server] png={settings.server.png}: {problem}; or write png={png.QGIS}")
     _check_confinement(settings.confine)
     management_tls(settings.management)
 

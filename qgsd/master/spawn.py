@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from qgsd import allocator, channel, messages, telemetry
+from qgsd import channel, messages, preload, telemetry
 from qgsd.channel import MasterEnd
 from qgsd.config import declarations
 from qgsd.errors import StartError
@@ -74,12 +74,12 @@ class Spawner:
     """Knows how a child of each role is started; the record it returns is not yet registered."""
 
     def __init__(
-        self, children: Children, tmp: Path, user: User | None, answers: Path, memory_allocator: str
+        self, children: Children, tmp: Path, user: User | None, answers: Path, preloaded: preload.Wanted
     ) -> None:
         self._children = children
         self._tmp = tmp
         self._user = user
-        self._allocator = memory_allocator
+        self._preloaded = preloaded
         # Where workers keep copies of the projects they serve, see `worker.snapshots`.
         self._make_folder(tmp / "projects")
         # Where http children keep answers, see `proxy.http.store`.
@@ -99,7 +99,7 @@ class Spawner:
         environment = {name: value for name, value in os.environ.items() if name not in secret}
         environment[channel.CHANNEL_VARIABLE] = str(theirs)
         if role == "template":
-            environment |= allocator.variables(self._allocator, environment)
+            environment |= preload.variables(self._preloaded, environment)
         user = {}
         if self._user is not None and os.geteuid() == 0:
             environment |= {"HOME": self._user.home, "USER": self._user.name, "LOGNAME": self._user.name}

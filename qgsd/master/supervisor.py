@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from qgsd import linux, messages
+from qgsd import linux, messages, preload
 from qgsd.channel import ChannelClosed
 from qgsd.cluster_key import ClusterKey
 from qgsd.config import Settings
@@ -53,9 +53,9 @@ class Supervisor:
         self.events = EventLog()
         self.children = Children(Scoreboard.create())
         self.exits = Exits(self.children, self.events, self._worker_lost)
-        self.spawner = Spawner(
-            self.children, instance.tmp, instance.user, instance.answers, instance.settings.server.allocator
-        )
+        server = instance.settings.server
+        preloaded = preload.Wanted(server.allocator, server.png)
+        self.spawner = Spawner(self.children, instance.tmp, instance.user, instance.answers, preloaded)
         self.link = MachineLink(instance.back, instance.keys) if instance.has_workers else None
         self.generation = 1
         self.workers = self.settings.server.workers

@@ -20,7 +20,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, NoReturn
 
-from qgsd import allocator, extensions, linux, messages, pyqgis
+from qgsd import allocator, extensions, linux, messages, preload, pyqgis
 from qgsd.channel import ChannelClosed, ChildEnd
 from qgsd.child import Child
 from qgsd.worker import confinement, environment, forking, spare
@@ -148,7 +148,7 @@ def main() -> None:
     # they hold no lock of ours and are not needed in a worker; tests/integration/test_fork.py watches that.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     child = Child.start()
-    allocator.clear(os.environ)
+    preload.clear(os.environ)
     logger.info("QGIS takes its memory from %s", allocator.in_use())
     environment.apply(child.begin.tmpdir, child.settings, child.begin.gate)
     try:

@@ -83,6 +83,7 @@ def two_texts(declared: Declaration) -> tuple[str, str]:
         "control.readonly_group": ("adm", "*"),
         "cache.default_handler": ("maps", "gis"),
         "fairness.key": ("client", "project"),
+        "server.png": ("compact", "qgis"),
         "cache.allow_storage_schemes": ("file", "file, postgresql"),
         "server.ssl_min_version": ("1.3", "1.2"),
         "server.ssl_ciphers": ("ECDHE-RSA-AES128-GCM-SHA256", "HIGH:!aNULL"),

@@ -178,6 +178,12 @@ class ServerSettings:
         Path(words=("auto", "system"), empty=False),
         "memory allocator QGIS runs with: auto = jemalloc where it is installed, system = the C library's",
     )
+    png: str = option(
+        "qgis",
+        Choice(("qgis", "compact")),
+        "how PNG pictures are written: qgis = to the byte as by QGIS; compact = the same pixels, with fewer "
+        "bytes and in less time for maps and legends",
+    )
     plugin_apis: bool = option(
         True, Boolean(), "OGC APIs of plugins that [api.endpoints] does not name may be asked too", live=True
     )
