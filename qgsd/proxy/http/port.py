@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Protocol, cast
 
-from tornado import httputil
 from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer, _HTTPRequestContext
 from tornado.iostream import IOStream
@@ -66,8 +65,6 @@ class ServicePort(HTTPServer):
         self._guard = guard
         self._direct = direct
         self._of_address: Counter[str] = Counter()
-        # Our streams keep time themselves, and say why they close.
-        self.conn_params.header_timeout = None
         self.open: set[HTTP1ServerConnection] = set()
         self._listeners: list[socket.socket] = []
         self._full = False
@@ -168,14 +165,8 @@ class ServicePort(HTTPServer):
         """As in tornado, but for the class."""
         served = Connection(stream, self.conn_params, _HTTPRequestContext(stream, address, self.protocol))
         self._connections.add(served)
+        self.open.add(served)
         served.start_serving(self)
-
-    def start_request(
-        self, server_conn: object, request_conn: httputil.HTTPConnection
-    ) -> httputil.HTTPMessageDelegate:
-        assert isinstance(server_conn, HTTP1ServerConnection)
-        self.open.add(server_conn)
-        return super().start_request(server_conn, request_conn)
 
     def on_close(self, server_conn: object) -> None:
         assert isinstance(server_conn, HTTP1ServerConnection)
