@@ -20,6 +20,7 @@ from qgsd import messages
 from qgsd.proxy.http import coding
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.kept import Shelf
+from qgsd.proxy.http.responder import Answering
 from qgsd.proxy.http.whole import choose_coding, note_coding, send_whole
 
 if TYPE_CHECKING:
@@ -66,9 +67,12 @@ class AnswerWriter:
     def is_head(self) -> bool:
         return self.request.method == "HEAD"
 
-    async def relay(self) -> None:
-        """Raises `HttpError` for an answer that is none of QGIS, and what `Exchange.next_part` raises."""
-        part, data = await self.exchange.next_part()
+    def begin(self) -> Answering:
+        """The first part is there: write it, and what is returned the rest.
+
+        Raises `HttpError` for an answer that is none of QGIS, and what `Exchange.take_part` raises.
+        """
+        part, data = self.exchange.take_part()
         if isinstance(part, messages.Failure):
             raise HttpError(part.status, part.code, part.message, math.ceil(part.retry_after))
         assert isinstance(part, messages.Answer), part
@@ -76,16 +80,17 @@ class AnswerWriter:
         if part.status >= 500:
             self.handler.failure = cause_of(data)
         self.shelf.consider(part, headers, self.exchange)
-        following = self._following(part)
+        return self._send_whole(data) if part.last else self._relay(part, data)
+
+    async def _relay(self, part: messages.Answer, data: bytes) -> None:
+        following, whole = self._following(part), False
         try:
             if self.shelf.is_document and part.status == 200:
                 data, whole = await self._gather(data, following)
-            else:
-                whole = part.last
-            if whole:
-                await self._send_whole(data)
-            else:
+            if not whole:
                 await self._send_stream(data, following)
+            elif (sending := self._send_whole(data)) is not None:
+                await sending
         except Incomplete as incomplete:
             self.handler.failure = incomplete.code
             if self.is_head:
@@ -131,13 +136,12 @@ class AnswerWriter:
                 return b"".join(pieces), False
         return b"".join(pieces), True
 
-    async def _send_whole(self, body: bytes) -> None:
+    def _send_whole(self, body: bytes) -> Answering:
         kept = self.shelf.take(body)
         if kept is not None:
             self.handler.set_header("Etag", kept.etag)
-        await send_whole(
-            self.handler, body, tagged=self.shelf.is_tagged, encoded=kept.encoded if kept else None
-        )
+        encoded = kept.encoded if kept is not None else None
+        return send_whole(self.handler, body, tagged=self.shelf.is_tagged, encoded=encoded)
 
     async def _send_stream(self, first: bytes, following: AsyncIterator[bytes]) -> None:
         handler = self.handler

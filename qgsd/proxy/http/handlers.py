@@ -57,8 +57,12 @@ class ServiceHandler(Responder):
     ogc_errors = False
 
     context: HttpContext
+    settings: Settings
+    """Those of the moment in which it came."""
     body: bytes
     request_id: str
+    names_itself: bool
+    """The client has given the id."""
     failure: str = ""
     trusted: bool = False
     """Whether a proxy speaks that is believed whom it asks for."""
@@ -69,6 +73,7 @@ class ServiceHandler(Responder):
 
     def initialize(self, context: HttpContext) -> None:
         self.context = context
+        self.settings = context.settings
         self.started = time.monotonic()
         self._pieces: list[bytes] = []
         self._received = 0
@@ -76,13 +81,15 @@ class ServiceHandler(Responder):
         self.details: dict[str, Any] = {}
         context.busy.add(self.request.connection)
         self._believe()
-        self.request_id = self._choose_id()
+        given = self.request.headers.get("X-Request-Id", "")
+        self.names_itself = _REQUEST_ID.fullmatch(given) is not None
+        self.request_id = given if self.names_itself else new_request_id()
         self.trace = context_of(self.request.headers)
         self._name_request()
 
     def _name_request(self) -> None:
-        self.set_header("X-Request-Id", self.request_id)
-        self.set_header("Server-Timing", _NO_TIMING)
+        self._headers["X-Request-Id"] = self.request_id
+        self._headers["Server-Timing"] = _NO_TIMING
 
     def _believe(self) -> None:
         """Take from a trusted proxy's headers who asks, and how."""
@@ -93,14 +100,6 @@ class ServiceHandler(Responder):
             told = request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
             request.protocol = told if told in ("http", "https") else request.protocol
 
-    @property
-    def settings_now(self) -> Settings:
-        return self.context.settings
-
-    def _choose_id(self) -> str:
-        given = self.request.headers.get("X-Request-Id", "")
-        return given if _REQUEST_ID.fullmatch(given) else new_request_id()
-
     def set_timing(self, timing: Timing, cache: str = "") -> None:
         """Say where the time went, in milliseconds (W3C Server-Timing).
 
@@ -110,7 +109,7 @@ class ServiceHandler(Responder):
         told = f"queue;dur={queue:.1f}, load;dur={load:.1f}, render;dur={render:.1f}"
         told += ", shared;dur=0" if timing.shared else ""
         told += f", tiles;desc={timing.tiles}" if timing.tiles else ""
-        self.set_header("Server-Timing", told + (f", cache;desc={cache}" if cache else ""))
+        self._headers["Server-Timing"] = told + (f", cache;desc={cache}" if cache else "")
 
     # The body, and the limits.
 
@@ -118,28 +117,28 @@ class ServiceHandler(Responder):
         self._cors()
         if self.context.draining:
             self.set_header("Connection", "close")
+        headers = self.request.headers
+        length, chunked = headers.get("Content-Length"), "Transfer-Encoding" in headers
         try:
-            self._check()
+            self._check(length, chunked=chunked)
         except HttpError as error:
             self._refuse_early(error)
             return
-        headers = self.request.headers
-        if headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers:
-            patience = self.settings_now.server.client_timeout
+        if chunked or length not in (None, "0"):
+            patience = self.settings.server.client_timeout
             self._slow = asyncio.get_running_loop().call_later(patience, self._too_slow)
 
-    def _check(self) -> None:
-        request, limits = self.request, self.settings_now.server
-        if request.method not in self.methods:
+    def _check(self, length: str | None, *, chunked: bool) -> None:
+        method = self.request.method
+        if method not in self.methods:
             raise HttpError(405, "method_not_allowed", f"this address answers {', '.join(self.methods)}")
-        length = request.headers.get("Content-Length")
-        if length is None and request.method == "POST" and "Transfer-Encoding" not in request.headers:
+        if length is None and method == "POST" and not chunked:
             raise HttpError(411, "length_required", "a POST needs Content-Length or chunked encoding")
-        if length is not None and int(length) > limits.max_body_size:
+        if length is not None and int(length) > self.settings.server.max_body_size:
             raise self._too_large()
 
     def _too_large(self) -> HttpError:
-        limit = self.settings_now.server.max_body_size
+        limit = self.settings.server.max_body_size
         return HttpError(413, "body_too_large", f"the body is larger than {limit} bytes")
 
     def data_received(self, chunk: bytes) -> None:
@@ -147,17 +146,17 @@ class ServiceHandler(Responder):
             return
         self._received += len(chunk)
         self.context.body_bytes += len(chunk)
-        if self.context.body_bytes > self.settings_now.server.max_bodies_size:
+        if self.context.body_bytes > self.settings.server.max_bodies_size:
             message = "this server has too many large requests in hand"
             self._refuse_early(HttpError(503, "bodies_too_large", message))
             return
-        if self._received > self.settings_now.server.max_body_size:
+        if self._received > self.settings.server.max_body_size:
             self._refuse_early(self._too_large())
             return
         self._pieces.append(chunk)
 
     def _too_slow(self) -> None:
-        patience = self.settings_now.server.client_timeout
+        patience = self.settings.server.client_timeout
         message = f"the request was not complete within {patience:g} s"
         self._refuse_early(HttpError(408, "request_timeout", message))
 
@@ -235,7 +234,7 @@ class ServiceHandler(Responder):
 
     def _allowed_origin(self) -> str:
         """What a page that asks is told of who may read the answer, nothing if it may not."""
-        server = self.settings_now.server
+        server = self.settings.server
         if not server.cross_origin:
             return ""
         asks = self.request.headers.get("Origin", "")
@@ -243,7 +242,7 @@ class ServiceHandler(Responder):
 
     def vary_by_origin(self) -> None:
         """Tell caches in between where answers to some sites are not for others."""
-        server = self.settings_now.server
+        server = self.settings.server
         if server.cross_origin and "*" not in server.cross_origins:
             vary(self._headers, "Origin")
 

@@ -88,14 +88,13 @@ class HotAnswers:
         headers = handler._headers
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.get_all() if name.lower() not in _OWN]
-        given = handler.request_id == request.headers.get("X-Request-Id")
         self._known[head] = _Known(
             kept=weakref.ref(kept),
             key=key,
             project=project,
             stamp=stamp,
             head="\r\n".join([*lines, ""]).encode("latin-1"),
-            request_id=handler.request_id.encode("latin-1") if given else b"",
+            request_id=handler.request_id.encode("latin-1") if handler.names_itself else b"",
             with_body=status == 200,
             coding=headers.get("Content-Encoding", "") if kept.codings else "",
             logged=self._template(handler),

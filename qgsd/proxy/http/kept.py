@@ -65,8 +65,10 @@ class Shelf:
 
     def consider(self, answer: messages.Answer, headers: messages.Headers, exchange: Exchange) -> None:
         """An answer begins: may it be kept?"""
+        if self.seconds is None or answer.status != 200:
+            return
         current = self._context.upstream.current
-        if self.seconds is None or answer.status != 200 or exchange.current is not current:
+        if exchange.current is not current:
             return
         stamp = current.stamp_of(self._request.project, answer)
         # Purged meanwhile: it may be of the time before.

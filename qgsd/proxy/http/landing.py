@@ -24,7 +24,7 @@ from qgsd.proxy.http import errors, listing
 from qgsd.proxy.http.context import HttpContext
 from qgsd.proxy.http.errors import HttpError
 from qgsd.proxy.http.handlers import ServiceHandler, vary
-from qgsd.proxy.http.responder import Route
+from qgsd.proxy.http.responder import Answering, Route
 from qgsd.proxy.http.whole import send_whole
 
 # So many projects are seen at a glance.
@@ -40,9 +40,9 @@ _POLICY = (
 class LandingPartHandler(ServiceHandler):
     """What is not there when [landing] is turned off."""
 
-    def _check(self) -> None:
-        super()._check()
-        if not self.settings_now.landing.enabled:
+    def _check(self, length: str | None, *, chunked: bool) -> None:
+        super()._check(length, chunked=chunked)
+        if not self.settings.landing.enabled:
             raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")
 
 
@@ -74,7 +74,7 @@ class PageHandler(LandingPartHandler):
         self._stop_clock()
         self.failure = error.code
         self.set_status(error.status)
-        if self.settings_now.landing.enabled and "text/html" in self.request.headers.get("Accept", ""):
+        if self.settings.landing.enabled and "text/html" in self.request.headers.get("Accept", ""):
             home = "../" if self.request.path.endswith("/map/") else "./"
             self.show("problem.html", message=error.message, home=home, request_id=self.request_id)
             return
@@ -90,12 +90,12 @@ class LandingHandler(PageHandler):
     async def get(self) -> None:
         self.take_body()
         # Reading files: not in the loop that also streams maps.
-        entries = await asyncio.to_thread(self.context.catalog.projects, self.settings_now.landing.hide)
+        entries = await asyncio.to_thread(self.context.catalog.projects, self.settings.landing.hide)
         if prefers_json(self.request.headers.get("Accept", "")):
             self._protect()
             servers = [{"url": f"{self.request.protocol}://{self.request.host}"}]
             listed = [listing.as_json(entry) for entry in entries]
-            about = listing.about(self.settings_now.metadata)
+            about = listing.about(self.settings.metadata)
             self.finish({**about, "servers": servers, "paths": {}, "projects": listed})
         else:
             try:
@@ -106,7 +106,7 @@ class LandingHandler(PageHandler):
     def _show_list(self, entries: list[CatalogEntry], asked: dict[str, str]) -> None:
         page = asked.get("PAGE", "1")
         number = int(page) if page.isascii() and page.isdigit() and len(page) < 9 else 1
-        metadata = self.settings_now.metadata
+        metadata = self.settings.metadata
         self.show(
             "landing.html",
             shown=listing.listing(entries, asked.get("Q", "").strip()[:200], number),
@@ -147,7 +147,7 @@ class MapHandler(PageHandler):
 
     async def _find(self, location: Location) -> None:
         """Raises `LocationError` where there is no project with a page."""
-        if any(fits(pattern, location.key) for pattern in self.settings_now.landing.hide):
+        if any(fits(pattern, location.key) for pattern in self.settings.landing.hide):
             raise no_project(location.key)
         # Other stores are known to workers only.
         if location.scheme == "file":
@@ -170,17 +170,17 @@ class MapHandler(PageHandler):
 class AssetHandler(LandingPartHandler):
     """Scripts, styles and pictures of the pages."""
 
-    async def get(self) -> None:
+    def get(self) -> Answering:
         self.take_body()
         kind, body = _assets().get(unquote(self.request.path.removeprefix("/static/")), ("", b""))
         if not kind:
             self.refuse(HttpError(404, "not_found", f"there is nothing at {self.request.path}"))
-            return
+            return None
         self.set_header("Content-Type", kind)
         self.set_header("X-Content-Type-Options", "nosniff")
         # Ask each time whether it changed: after an upgrade no old script meets a new page.
         self.set_header("Cache-Control", "no-cache")
-        await send_whole(self, body, tagged=True)
+        return send_whole(self, body, tagged=True)
 
     head = get
 

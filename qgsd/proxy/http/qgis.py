@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
+from collections.abc import Awaitable, Callable
 from ssl import SSLSocket
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from qgsd.proxy.http.flight import flight, told_by
 from qgsd.proxy.http.handlers import ServiceHandler, new_request_id, vary
 from qgsd.proxy.http.kept import Shelf
 from qgsd.proxy.http.repeated import RepeatedHeaders
+from qgsd.proxy.http.responder import Answering
 from qgsd.proxy.http.spool import Bounds
 from qgsd.proxy.http.store import Kept
 from qgsd.proxy.http.tiles import tile_of
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 # Paths at which there is nothing: for how many seconds that is remembered, and of how many.
 _ABSENT = 10.0
 _MOST_ABSENT = 1000
+_ENDS = (HttpError, StreamClosedError, ExchangeClosed)
 
 
 class QgisHandler(ServiceHandler):
@@ -51,21 +55,54 @@ class QgisHandler(ServiceHandler):
         if self.context.spans is not None:
             self.context.spans.begin(self)
 
-    async def _serve(self) -> None:
-        try:
-            request, body, kind = self._read_request()
-            shelf = Shelf(self.context, request, kind)
-            kept = await shelf.look()
-            if kept is not None:
-                await self._give(kept, shelf)
-            else:
-                await AnswerWriter(self, self._submit(request, body), shelf).relay()
-        except HttpError as error:
-            self.refuse(error)
-        except (StreamClosedError, ExchangeClosed):
-            self._abandon()
+    def _serve(self) -> Answering:
+        return self._attempt(self._begin)
 
     get = head = post = put = patch = delete = _serve
+
+    def _attempt(self, step: Callable[[], Answering]) -> Answering:
+        """A step of answering; what becomes of it when it does not come to a good end."""
+        try:
+            going_on = step()
+        except _ENDS as end:
+            self._end(end)
+            return None
+        return None if going_on is None else self._awaited(going_on)
+
+    async def _awaited(self, going_on: Awaitable[None]) -> None:
+        try:
+            await going_on
+        except _ENDS as end:
+            self._end(end)
+
+    def _end(self, end: Exception) -> None:
+        if isinstance(end, HttpError):
+            self.refuse(end)
+        else:
+            self._abandon()
+
+    def _begin(self) -> Answering:
+        request, body, kind = self._read_request()
+        shelf = Shelf(self.context, request, kind)
+        if shelf.seconds is not None:
+            return self._look(request, body, shelf)
+        self._ask(request, body, shelf)
+        return None
+
+    async def _look(self, request: messages.Request, body: bytes, shelf: Shelf) -> None:
+        kept = await shelf.look()
+        if kept is None:
+            self._ask(request, body, shelf)
+        else:
+            await self._give(kept, shelf)
+
+    def _ask(self, request: messages.Request, body: bytes, shelf: Shelf) -> None:
+        """Have a worker answer; it goes on when the answer begins to come."""
+        limits = self.settings.server
+        bounds = Bounds(limits.spool_memory, limits.spool_file)
+        self.exchange = self.context.upstream.submit(request, body, bounds)
+        writer = AnswerWriter(self, self.exchange, shelf)
+        self.exchange.await_part(self.postpone(functools.partial(self._attempt, writer.begin)))
 
     async def _give(self, kept: Kept, shelf: Shelf) -> None:
         """Answer from what is kept, without a worker."""
@@ -75,7 +112,9 @@ class QgisHandler(ServiceHandler):
         self.set_timing(messages.Timing(), cache="hit")
         self.context.row.cache_hits += 1
         before = kept.size
-        await send_whole(self, kept.body, tagged=True, encoded=kept.encoded)
+        sending = send_whole(self, kept.body, tagged=True, encoded=kept.encoded)
+        if sending is not None:
+            await sending
         if kept.size != before:
             self.context.store.weigh(shelf.key, kept)
         if self.context.hot is not None:
@@ -85,9 +124,12 @@ class QgisHandler(ServiceHandler):
         """These, in the place of those of the same name."""
         taken = set()
         for name, value in headers:
-            put = self.add_header if name.lower() in taken else self.set_header
-            put(name, value)
-            taken.add(name.lower())
+            known = name.lower()
+            if known in taken:
+                self.add_header(name, value)
+            else:
+                self.set_header(name, value)
+                taken.add(known)
         self.vary_by_origin()
 
     def _read_request(self) -> tuple[messages.Request, bytes, Kind]:
@@ -101,7 +143,7 @@ class QgisHandler(ServiceHandler):
         url, (headers, told) = address.url(self.request.uri), self._headers_for_qgis(address)
         debug = self._is_debugged()
         keepable = method in ("GET", "HEAD") and bool(project) and not (body or debug)
-        shareable = self.settings_now.server.single_flight and wanted.idempotent and not (body or debug)
+        shareable = self.settings.server.single_flight and wanted.idempotent and not (body or debug)
         request = messages.Request(
             id=self._inner_id(),
             project=project,
@@ -112,7 +154,7 @@ class QgisHandler(ServiceHandler):
             service=wanted.service,
             operation=wanted.operation,
             idempotent=wanted.idempotent,
-            timeout=self.settings_now.server.timeout,
+            timeout=self.settings.server.timeout,
             fingerprint=self._fingerprint(body, project),
             depth=origin.depth,
             parent=origin.parent,
@@ -129,17 +171,11 @@ class QgisHandler(ServiceHandler):
         most = self.context.tile_rules.most(project) if self.context.tile_rules else 0
         if most < 2 or not self.context.upstream.current.is_predictable:
             return None
-        return tile_of(wanted, url.partition("?")[0], project, told, most, self.settings_now.requests)
+        return tile_of(wanted, url.partition("?")[0], project, told, most, self.settings.requests)
 
     def _inner_id(self) -> str:
-        given = self.request_id == self.request.headers.get("X-Request-Id")
-        return messages.inner_id(new_request_id(), self.request_id) if given else self.request_id
-
-    def _submit(self, request: messages.Request, body: bytes) -> Exchange:
-        limits = self.settings_now.server
-        bounds = Bounds(limits.spool_memory, limits.spool_file)
-        self.exchange = self.context.upstream.submit(request, body, bounds)
-        return self.exchange
+        id = self.request_id
+        return messages.inner_id(new_request_id(), id) if self.names_itself else id
 
     def _kind(self, wanted: ows.OwsRequest) -> Kind:
         return kind_of(wanted.service, wanted.operation)
@@ -171,7 +207,7 @@ class QgisHandler(ServiceHandler):
         content_type = self.request.headers.get("Content-Type", "")
         try:
             wanted = ows.read(method, self.request.query, content_type, body)
-            demands.check(wanted, body, self.settings_now.requests)
+            demands.check(wanted, body, self.settings.requests)
         except ows.MalformedRequest as malformed:
             raise HttpError(400, "malformed", str(malformed)) from malformed
         except demands.Refused as refused:
@@ -179,7 +215,7 @@ class QgisHandler(ServiceHandler):
         return wanted
 
     def _address(self) -> Address:
-        request, server = self.request, self.settings_now.server
+        request, server = self.request, self.settings.server
         return public_address(
             request.protocol,
             request.host,
@@ -195,7 +231,7 @@ class QgisHandler(ServiceHandler):
 
     def _headers_for_qgis(self, address: Address) -> tuple[messages.Headers, bytes]:
         """Those that are passed on, but for what is this request's own, and what they say for `flight`."""
-        given, allowed = self.request.headers, self.settings_now.server.allow_headers
+        given, allowed = self.request.headers, self.settings.server.allow_headers
         shown = self._certificate()
 
         def make() -> tuple[messages.Headers, bytes]:
@@ -220,7 +256,7 @@ class QgisHandler(ServiceHandler):
 
     def _certificate(self) -> tuple[tuple[str, str], ...]:
         """Headers on whose certificate the connection has been opened with, where plugins want to know."""
-        if self.trusted or not self.settings_now.server.ssl_client_subject:
+        if self.trusted or not self.settings.server.ssl_client_subject:
             return ()
         connection = getattr(self.request.connection.stream, "socket", None)
         shown = connection.getpeercert() if isinstance(connection, SSLSocket) else None
@@ -229,7 +265,8 @@ class QgisHandler(ServiceHandler):
         return (("X-Ssl-Client-Verify", "SUCCESS"), ("X-Ssl-Client-S-Dn", subject_of(shown)))
 
     def _is_debugged(self) -> bool:
-        allowed, told = self.settings_now.server.debug_request_id, self.request.headers.get("X-Debug-Id")
+        allowed = self.settings.server.debug_request_id
+        told = self.request.headers.get("X-Debug-Id") if allowed else ""
         return bool(told) and allowed in ("*", told)
 
     def on_connection_close(self) -> None:
@@ -283,7 +320,7 @@ class OtherPathHandler(OgcApiHandler):
 
     def _read_request(self) -> tuple[messages.Request, bytes, Kind]:
         until = self.context.absent.get(self.request.path, 0.0)
-        closed = not apis.is_open(self.settings_now, self.request.path)
+        closed = not apis.is_open(self.settings, self.request.path)
         if closed or time.monotonic() < until:
             self.take_body()
             raise HttpError(404, "not_found", f"there is nothing at {self.request.path}")

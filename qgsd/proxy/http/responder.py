@@ -41,6 +41,9 @@ _OF_THE_BODY = ("Content-Encoding", "Content-Language", "Content-Type")
 _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 _running: set[asyncio.Task[None]] = set()
 
+Answering = Coroutine[Any, Any, None] | None
+"""What is still to be awaited for an answer."""
+
 
 def http_date() -> str:
     """Now, for the header `Date`."""
@@ -55,7 +58,7 @@ def _date_of_second(second: int) -> str:
 class Responder:
     """Derived classes answer in methods named after those of HTTP, in small letters.
 
-    Such a method may be a coroutine. What it leaves unfinished is finished behind it.
+    Such a method may be a coroutine. What it leaves unfinished is finished behind it, if it is not postponed.
     """
 
     def __init__(self, request: ClientRequest, **kwargs: Any) -> None:
@@ -67,6 +70,7 @@ class Responder:
         self._written: list[bytes] = []
         self._headers_written = False
         self._finished = False
+        self._postponed = False
         request.connection.set_close_callback(self.on_connection_close)
         self.initialize(**kwargs)
 
@@ -100,10 +104,21 @@ class Responder:
 
     def run(self) -> None:
         """The request is there as a whole: answer it."""
-        if self._finished:
-            return
+        if not self._finished:
+            self._go_on(getattr(self, self.request.method.lower()))
+
+    def postpone(self, step: Callable[[], Answering]) -> Callable[[], None]:
+        """Have nothing finished yet: the answer goes on with this `step` when what is returned is called.
+
+        So nothing runs while a request waits, where a coroutine takes a task, and turns of the loop.
+        """
+        self._postponed = True
+        return functools.partial(self._go_on, step)
+
+    def _go_on(self, step: Callable[[], Answering]) -> None:
+        self._postponed = False
         try:
-            answering = getattr(self, self.request.method.lower())()
+            answering = step()
             if answering is None:
                 self._finish_what_is_left()
                 return
@@ -126,7 +141,7 @@ class Responder:
             self._fail()
 
     def _finish_what_is_left(self) -> None:
-        if not self._finished:
+        if not (self._finished or self._postponed):
             self.finish()
 
     def _fail(self) -> None:

@@ -23,7 +23,7 @@ class StatusHandler(ServiceHandler):
     def get(self) -> None:
         self.take_body()
         path = self.request.path.rstrip("/")
-        if not self.settings_now.server.status_page or path not in (
+        if not self.settings.server.status_page or path not in (
             "/status",
             "/status/versions",
             *_ELSEWHERE,

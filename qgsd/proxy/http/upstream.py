@@ -57,7 +57,7 @@ class Exchange:
         self.held = False
         # What was known of projects over the connection that it was sent by.
         self.current: Current | None = None
-        self._waiting: asyncio.Future[None] | None = None
+        self._told: Callable[[], None] | None = None
         self._waiting_since = 0.0
         self._closed = False
 
@@ -68,8 +68,9 @@ class Exchange:
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self._told is not None:
+            told, self._told = self._told, None
+            told()
 
     @property
     def overflows(self) -> bool:
@@ -83,23 +84,33 @@ class Exchange:
         self._data.close()
         self._wake()
 
-    async def next_part(self) -> Part:
-        """The next part of the answer, waiting for it. Raises `ExchangeClosed`.
+    def await_part(self, told: Callable[[], None]) -> None:
+        """Have it told, once, that `take_part` has something to return or to raise: now, if it is so already.
 
         The dispatcher keeps the deadline; should it be gone for good, see `give_up_late`.
         """
-        if not self._messages and not self._closed:
-            self._waiting = asyncio.get_running_loop().create_future()
-            self._waiting_since = time.monotonic()
-            await self._waiting
+        if self._messages or self._closed:
+            told()
+        else:
+            self._told, self._waiting_since = told, time.monotonic()
+
+    def take_part(self) -> Part:
+        """The next part of the answer, which is there. Raises `ExchangeClosed`."""
         if self._closed:
             raise ExchangeClosed
         return self._messages.popleft(), self._data.get()
 
+    async def next_part(self) -> Part:
+        """The next part of the answer, waiting for it. Raises `ExchangeClosed`."""
+        if not self._messages and not self._closed:
+            there = asyncio.Event()
+            self.await_part(there.set)
+            await there.wait()
+        return self.take_part()
+
     def give_up_late(self, now: float) -> bool:
         """End the wait for a part that should have come long ago, if there is one."""
-        waits = self._waiting is not None and not self._waiting.done()
-        late = waits and now >= max(self.deadline, self._waiting_since) + _DEADLINE_GRACE
+        late = self._told is not None and now >= max(self.deadline, self._waiting_since) + _DEADLINE_GRACE
         if late:
             self.fail(504, "timeout", f"no answer within {self.request.timeout:g} s")
         return late
@@ -193,18 +204,21 @@ class _Link:
                     self.upstream.send_again(exchange)
             case _:
                 self._answer(message, frames[1])
-        self._leave_when_done()
+        if self.retired:
+            self._leave_when_done()
 
     def _answer(self, message: Message, data: zmq.Frame) -> None:
         exchange = self.exchanges.get(message.id)
         if exchange is None:
             return
-        exchange.put(message, data.bytes)
-        self.hold(exchange)
-        if isinstance(message, messages.End | messages.Failure) or (
+        over = isinstance(message, messages.End | messages.Failure) or (
             isinstance(message, messages.Answer) and message.last
-        ):
+        )
+        if over:
             del self.exchanges[message.id]
+        exchange.put(message, data.bytes)
+        if not over:
+            self.hold(exchange)
 
     def _disconnected(self, _event: list[zmq.Frame]) -> None:
         """The dispatcher died. A fresh connection, because this one's queued messages may be lost."""

@@ -10,25 +10,27 @@ from tornado.httputil import HTTPHeaders
 from qgsd.proxy.http import coding, conditions
 from qgsd.proxy.http.coding import compressed
 from qgsd.proxy.http.handlers import ServiceHandler, vary
+from qgsd.proxy.http.responder import Answering
 
 BODILESS = (204, 304)
 
 Encoded = Callable[[str], Awaitable[bytes]]
 
 
-async def send_whole(
+def send_whole(
     handler: ServiceHandler, body: bytes, *, tagged: bool, encoded: Encoded | None = None
-) -> None:
+) -> Answering:
     """Status and headers are set already. `tagged`: it would be the same another time.
 
-    `encoded(coding)` gives the body in a coding, where it may be had already. Nobody has to wait until the
-    client has taken it: the connection does before the next request.
+    What is returned is to be awaited: a body may have to be compressed. `encoded(coding)` gives it in a
+    coding, where it may be had already. Nobody has to wait until the client has taken it: the connection does
+    before the next request.
     """
     status = handler.get_status()
     headers = handler._headers
     if status in BODILESS:
         handler.finish()
-        return
+        return None
     tagged = tagged and status == 200
     if tagged and "Etag" not in headers:
         headers["Etag"] = conditions.etag_of(body)
@@ -39,23 +41,33 @@ async def send_whole(
         handler.set_status(304)
         handler.clear_header("Content-Length")
         handler.finish()
-        return
+        return None
     if how:
-        body = await (encoded(how) if encoded else compressed(body, how))
+        return _send_encoded(handler, encoded(how) if encoded else compressed(body, how), tagged=tagged)
+    _finish(handler, body, tagged=tagged)
+    return None
+
+
+async def _send_encoded(handler: ServiceHandler, encoded: Awaitable[bytes], *, tagged: bool) -> None:
+    _finish(handler, await encoded, tagged=tagged)
+
+
+def _finish(handler: ServiceHandler, body: bytes, *, tagged: bool) -> None:
     if tagged:
         body = _part_of(handler, body)
     if handler.request.method == "HEAD":
-        headers["Content-Length"] = str(len(body))
+        handler._headers["Content-Length"] = str(len(body))
         handler.finish()
     else:
         handler.finish(body)
 
 
 def _client_has_it(handler: ServiceHandler) -> bool:
-    etag = handler._headers.get("Etag", "")
     asked = handler.request.headers.get("If-None-Match", "")
-    reads = handler.request.method in ("GET", "HEAD")
-    return bool(etag and asked and reads and conditions.matches(asked, etag))
+    if not asked or handler.request.method not in ("GET", "HEAD"):
+        return False
+    etag = handler._headers.get("Etag", "")
+    return bool(etag) and conditions.matches(asked, etag)
 
 
 def _part_of(handler: ServiceHandler, body: bytes) -> bytes:
@@ -87,12 +99,12 @@ def choose_coding(handler: ServiceHandler, length: int | None, *, whole_only: bo
     """
     headers = handler._headers
     fit = (
-        handler.settings_now.server.compression
+        handler.settings.server.compression
         and handler.get_status() not in (*BODILESS, 206)
         and (length is None or length >= coding.WORTHWHILE)
+        and coding.is_textlike(headers.get("Content-Type", ""))
         and "Content-Encoding" not in headers
         and "no-transform" not in headers.get("Cache-Control", "")
-        and coding.is_textlike(headers.get("Content-Type", ""))
     )
     if not fit:
         return ""
