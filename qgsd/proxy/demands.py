@@ -33,6 +33,8 @@ _HEIGHTS = {"HEIGHT", "SRCHEIGHT", "SYMBOLHEIGHT"}
 _STYLES = ("SLD_BODY", "HIGHLIGHT_SYMBOL")
 _FILTERS = ("FILTER", *_STYLES)
 _SIZES = {*_WIDTHS, *_HEIGHTS, "DPI"}
+# What names end in that `_check_address` has something to say of.
+_ADDRESSES = (":AUTHCFG", ":URL", "SLD")
 # As QGIS reads numbers.
 _NUMBER = re.compile(r"\s*[+]?[0-9]{1,400}(\.[0-9]*)?\s*", re.ASCII)
 # Strict, so that no two parsers can find different hosts in it.
@@ -59,7 +61,7 @@ class Refused(Exception):
 
 def check(wanted: OwsRequest, body: bytes, limits: RequestsSettings) -> None:
     """Raises `Refused`."""
-    pairs = [(name.upper(), value) for name, value in wanted.pairs]
+    pairs = wanted.pairs
     _check_size(pairs, limits)
     if body and documents.declares_entities(body):
         raise _doctype("the document")
@@ -68,11 +70,12 @@ def check(wanted: OwsRequest, body: bytes, limits: RequestsSettings) -> None:
     for name, value in pairs:
         if "<" in value:
             _check_document(name, value, limits)
-        _check_address(name, value, limits)
-        if name.endswith("EXP_FILTER") and not limits.expressions:
+        if name.endswith(_ADDRESSES):
+            _check_address(name, value, limits)
+        elif name.endswith("EXP_FILTER") and not limits.expressions:
             _check_expression(name, value)
-    if any(name == "REQUEST" and value.strip().lower() == "getprint" for name, value in pairs):
-        _check_print(wanted.pairs, limits)
+        elif name == "REQUEST" and value.strip().lower() == "getprint":
+            _check_print(pairs, limits)
 
 
 def _check_size(pairs: Iterable[tuple[str, str]], limits: RequestsSettings) -> None:
@@ -155,7 +158,7 @@ def _check_print(pairs: Iterable[tuple[str, str]], limits: RequestsSettings) -> 
             raise Refused(
                 403, "forbidden_expression", f"{name}: expressions in requests are not evaluated here"
             )
-        if name.upper().endswith(_FILTERS) or name.upper() == "MAP":
+        if name.endswith(_FILTERS) or name == "MAP":
             continue
         if _SCHEME.match(value):
             _check_host(name, value.strip(), limits)

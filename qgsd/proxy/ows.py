@@ -7,13 +7,16 @@ Pure. QGIS parses the request itself; nothing here changes what it gets.
 from __future__ import annotations
 
 import contextlib
+import functools
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 from xml.parsers import expat
 
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FIELDS = 1000
 _LOOK_AT = 16384
+# Longer fields are not remembered, so that the memory for the others is bounded.
+_SHORT = 200
 # OGC requests that change data; all others may be run again when a worker is lost.
 _WRITING = {"transaction", "lockfeature", "getfeaturewithlock"}
 _READING_POSTS = {
@@ -31,7 +34,8 @@ class MalformedRequest(ValueError):
 class OwsRequest:
     """What the proxy knows of a request. Names are as the client wrote them, '' where absent.
 
-    `pixels`: of the picture that is asked for, 0 where none is. `pairs`: all fields of query and body.
+    `pixels`: of the picture that is asked for, 0 where none is. `pairs`: all fields of query and body, their
+    names in capitals.
     """
 
     map: str
@@ -62,7 +66,7 @@ def read(method: str, query: str, content_type: str, body: bytes) -> OwsRequest:
         # The root element names the operation: it decides, whatever the query says.
         found = {"REQUEST": root, "SERVICE": attributes.get("service", "")}
         fields |= _by_name(form) | {field: value for field, value in found.items() if value}
-        asked += [*form, ("REQUEST", root), *attributes.items()]
+        asked += [*form, ("REQUEST", root), *((name.upper(), value) for name, value in attributes.items())]
         is_form = content_type.partition(";")[0].strip().lower() == _FORM
         understood = bool(root) or (is_form and not body.lstrip().startswith(b"<"))
     return OwsRequest(
@@ -84,29 +88,34 @@ def _pixels(fields: dict[str, str]) -> int:
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
+    """Name, in capitals, and value of each field. Raises `MalformedRequest`."""
     parts = query.split("&")
     if len(parts) > _MAX_FIELDS:
         raise MalformedRequest(f"the query cannot be read: it has more than {_MAX_FIELDS} fields")
-    found = []
-    for part in parts:
-        if part:
-            name, _, value = part.partition("=")
-            found.append((_decoded(name), _decoded(value)))
-    return found
+    return [_field(part) if len(part) <= _SHORT else _read_field(part) for part in parts if part]
+
+
+def _read_field(part: str) -> tuple[str, str]:
+    name, _, value = part.partition("=")
+    return _decoded(name).upper(), _decoded(value)
+
+
+# Clients repeat most of them while one changes, such as BBOX.
+_field = functools.lru_cache(maxsize=1000)(_read_field)
 
 
 def _decoded(text: str) -> str:
-    """As `urllib.parse.parse_qsl` does it, in a third of the time where there is nothing to do."""
+    """As `urllib.parse.parse_qsl` does it, in a third of the time."""
     if "+" in text:
         text = text.replace("+", " ")
+    if "%" not in text:
+        return text
     # Bytes that are no UTF-8 are replaced, as QGIS does; a project of such a name is not to be found.
-    return unquote(text) if "%" in text else text
+    return unquote_to_bytes(text).decode("utf-8", "replace") if text.isascii() else unquote(text)
 
 
 def _by_name(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    for name, value in pairs:
-        fields[name.upper()] = value
+    fields = dict(pairs)
     if "\N{REPLACEMENT CHARACTER}" in fields.get("MAP", ""):
         raise MalformedRequest("MAP is not UTF-8")
     return fields
@@ -149,7 +158,7 @@ def _only_reads(method: str, asked: list[tuple[str, str]]) -> bool:
     It takes the last of repeated fields, and a posted one before that of the query; it reads a body
     as XML or as a form by what is in it, not by its type.
     """
-    names = {value.lower() for field, value in asked if value and field.upper() == "REQUEST"}
+    names = {value.lower() for field, value in asked if value and field == "REQUEST"}
     if names & _WRITING:
         return False
     return method in ("GET", "HEAD") or (method == "POST" and bool(names) and names <= _READING_POSTS)

@@ -209,6 +209,7 @@ def test_any_request_is_read_or_malformed(method: str, query: str, content_type:
 def test_queries_are_decoded_as_by_pythons_library(query: str) -> None:
     pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
     try:
-        assert list(ows.read("GET", query, "", b"").pairs) == pairs
+        named = [(name.upper(), value) for name, value in pairs]
+        assert list(ows.read("GET", query, "", b"").pairs) == named
     except ows.MalformedRequest:
         assert "\N{REPLACEMENT CHARACTER}" in dict(pairs)["MAP"]

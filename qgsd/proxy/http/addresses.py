@@ -12,7 +12,7 @@ keeps capabilities: what names an address is heeded only behind a proxy (`server
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPHeaders
@@ -40,8 +40,7 @@ _NEEDED = {"host", "accept", "content-type", "content-length", "x-request-id", "
 Pairs = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """What stands in front of the path: `https`, `maps.example:8443` and `/geo`."""
 
     scheme: str

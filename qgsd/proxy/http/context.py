@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cachetools import LRUCache
 from tornado.httputil import HTTPConnection, HTTPHeaders
 
 from qgsd import keeping
@@ -70,7 +70,7 @@ class HttpContext:
         self.settings = settings
         self._proxies = Proxies(settings.server.trusted_proxies if settings.server.http_proxy else ())
         self.rules = Rules.of(settings, store_schemes())
-        self._keys: LRUCache[str, str] = LRUCache(_KEYS)
+        self._key = functools.lru_cache(maxsize=_KEYS)(self._locate)
         self.default_map = as_map(settings.cache.default_project, settings.cache.rootdir)
         self.keeping = keeping.Rules(settings.answers.documents, settings.answer_rules)
         self.tile_rules = TileRules(settings.metatiles)
@@ -82,10 +82,10 @@ class HttpContext:
 
     def project_key(self, named: str) -> str:
         """The key of the project that a client's MAP names, as `Rules.locate` finds it."""
-        key = self._keys.get(named)
-        if key is None:
-            key = self._keys[named] = self.rules.locate(named).key
-        return key
+        return self._key(named)
+
+    def _locate(self, named: str) -> str:
+        return self.rules.locate(named).key
 
     def trusts(self, client: str) -> bool:
         """Whether the headers of that address are heeded which say what a proxy has been asked for."""

@@ -14,7 +14,6 @@ import re
 
 from qgsd.proxy.http.errors import HttpError
 
-_STRAY = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # As many digits as a size can have: Python refuses to read endless numbers, and says so by an exception.
 _LENGTH = re.compile(rb"[0-9]{1,15}")
@@ -40,7 +39,8 @@ def flaw_of(head: bytes, longest_uri: int, largest_headers: int) -> HttpError | 
         return HttpError(414, "uri_too_long", f"the address is longer than {longest_uri} bytes")
     if len(rest) > largest_headers:
         return HttpError(431, "headers_too_large", f"the headers exceed {largest_headers} bytes")
-    if _STRAY.search(text):
+    ends = text.count(b"\r\n")
+    if not text.count(b"\r") == text.count(b"\n") == ends or b"\0" in text:
         return _malformed("a line of the head does not end in CRLF, or has a character that ends none")
     if len(parts) != 3:
         return _malformed("the first line is not METHOD ADDRESS HTTP/1.1")
@@ -51,7 +51,7 @@ def flaw_of(head: bytes, longest_uri: int, largest_headers: int) -> HttpError | 
     return _framing_flaw(parts[2], framing)
 
 
-def _framing(lines: bytes) -> dict[bytes, list[bytes]]:
+def _framing(lines: bytes) -> tuple[list[bytes], ...]:
     """The values of the headers that say where a request ends, and of Host. Raises ValueError."""
     found: dict[bytes, list[bytes]] = {name: [] for name in _FRAMING}
     for line in lines.split(b"\r\n"):
@@ -62,15 +62,15 @@ def _framing(lines: bytes) -> dict[bytes, list[bytes]]:
             raise ValueError("a header is not NAME: VALUE on one line")
         if (known := name.lower()) in found:
             found[known].append(value.strip(b" \t"))
-    return found
+    return tuple(found.values())
 
 
 # Clients repeat all lines but the first.
 _framing_again = functools.lru_cache(maxsize=1000)(_framing)
 
 
-def _framing_flaw(version: bytes, framing: dict[bytes, list[bytes]]) -> HttpError | None:
-    lengths, codings, hosts = (framing[name] for name in _FRAMING)
+def _framing_flaw(version: bytes, framing: tuple[list[bytes], ...]) -> HttpError | None:
+    lengths, codings, hosts = framing
     if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
         return _malformed("Content-Length must be one number of bytes")
     if codings and (lengths or version != b"HTTP/1.1"):

@@ -6,10 +6,10 @@ They are taken apart once, and what follows from them alone is worked out once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
 
-from cachetools import LRUCache
 from tornado.httputil import HTTPHeaders
 
 # Longer ones are not kept, so that the memory for the others is bounded.
@@ -45,18 +45,17 @@ class RepeatedHeaders(HTTPHeaders):
         return found
 
 
-_known: LRUCache[bytes, RepeatedHeaders] = LRUCache(_MOST)
-
-
 def parse(lines: bytes) -> RepeatedHeaders:
     """The headers that these lines say. Raises tornado's `HTTPInputError`.
 
     >>> parse(b"Host: a\\r\\n\\r\\n") is parse(b"Host: a\\r\\n\\r\\n"), parse(b"Host: b\\r\\n")["host"]
     (True, 'b')
     """
-    known = _known.get(lines)
-    if known is None:
-        known = cast(RepeatedHeaders, RepeatedHeaders.parse(lines.decode("latin-1")))
-        if len(lines) <= _LONGEST:
-            _known[lines] = known
-    return known
+    return _known(lines) if len(lines) <= _LONGEST else _parsed(lines)
+
+
+def _parsed(lines: bytes) -> RepeatedHeaders:
+    return cast(RepeatedHeaders, RepeatedHeaders.parse(lines.decode("latin-1")))
+
+
+_known = functools.lru_cache(maxsize=_MOST)(_parsed)

@@ -69,9 +69,9 @@ def tile_of(
     """
     fields: dict[str, str] = {}
     for name, value in wanted.pairs:
-        if name.upper() in fields:
+        if name in fields:
             return None
-        fields[name.upper()] = value
+        fields[name] = value
     if fields.get("FORMAT", "").lower() != "image/png":
         return None
     match wanted.service.upper(), wanted.operation.lower():

@@ -17,6 +17,7 @@ from qgsd import frames
 
 logger = logging.getLogger("qgsd.http")
 
+_READABLE = int(zmq.POLLIN)
 # Messages told in one turn of the loop, before others have theirs.
 _BATCH = 32
 
@@ -46,19 +47,23 @@ class Wire:
         """Raises `zmq.ZMQError` when the socket is closed."""
         frames.send(self.socket, message)
         # The descriptor tells of a change, not of a state, and sending may have swallowed the change.
-        if int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if self._readable():
             self._loop.call_soon(self._read)
+
+    def _readable(self) -> bool:
+        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & _READABLE)
 
     def _read(self) -> None:
         for _ in range(_BATCH):
-            if self.socket.closed:
-                return
-            if (message := frames.receive(self.socket)) is None:
+            if self.socket.closed or (message := frames.receive(self.socket)) is None:
                 return
             try:
                 self._received(message)
             except Exception:
                 logger.exception("a message from the dispatcher could not be dealt with")
+            # An exception for want of a message takes more time than this question.
+            if self.socket.closed or not self._readable():
+                return
         self._loop.call_soon(self._read)
 
     def close(self, linger: int) -> None:
