@@ -35,6 +35,8 @@ def level_number(name: str) -> int:
 MARK = "<=>"
 _STDERR = 2
 _subject = ""
+# How many bytes of what was said the master has yet to read.
+_unread = array.array("i", [0])
 
 
 def about(request_id: str) -> None:
@@ -47,10 +49,12 @@ def settle(request_id: str) -> None:
     """The request is over. If the master has yet to read what was said, tell it what that was about."""
     global _subject
     _subject = ""
-    unread = array.array("i", [0])
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(_STDERR, termios.FIONREAD, unread)
-        if unread[0]:
+    try:
+        fcntl.ioctl(_STDERR, termios.FIONREAD, _unread)
+    except OSError:
+        return
+    if _unread[0]:
+        with contextlib.suppress(OSError):
             os.write(_STDERR, f"{MARK}{request_id}\n".encode())
 
 

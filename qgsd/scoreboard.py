@@ -105,9 +105,11 @@ class Row(ctypes.Structure):
     @project.setter
     def project(self, name: str) -> None:
         # For display only: it must never be the reason why a request fails.
-        raw = name.encode("utf-8", "replace")[: _PROJECT_BYTES - 1]
-        # A cut through a character would show as a replacement sign.
-        self._project = raw.decode("utf-8", "ignore").encode("utf-8")
+        raw = name.encode("utf-8", "replace")
+        if len(raw) >= _PROJECT_BYTES:
+            # A cut through a character would show as a replacement sign.
+            raw = raw[: _PROJECT_BYTES - 1].decode("utf-8", "ignore").encode("utf-8")
+        self._project = raw
 
     @property
     def request(self) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 from qgis.core import QgsFeedback
 from qgis.PyQt.QtCore import QBuffer, QByteArray
@@ -52,6 +53,8 @@ class StreamedResponse(QgsBufferServerResponse):
 
     Derived from QGIS's buffered response for its buffer alone: `write` and `io` stay in C++. So of the
     thousands of calls that an answer takes only `flush` is one of Python, which looks how much there is.
+    An answer that is never flushed, as a picture, has no need for the buffer in Python: handing it over takes
+    PyQt 20 µs.
     """
 
     def __init__(self, send: Send) -> None:
@@ -64,9 +67,6 @@ class StreamedResponse(QgsBufferServerResponse):
         self._finished = False
         # Made when it is asked for. QGIS gets a bare pointer: it must live as long as the response.
         self._feedback: QgsFeedback | None = None
-        buffer = super().io()
-        assert isinstance(buffer, QBuffer)
-        self._buffer = buffer
         # How much of the buffer has been flushed, and at how much of it a piece is complete.
         self._mark = 0
         self._enough = FIRST_PIECE
@@ -127,13 +127,16 @@ class StreamedResponse(QgsBufferServerResponse):
         self.truncate()
 
     def data(self) -> QByteArray:
-        return self._buffer.data().mid(self._mark)
+        return super().data().mid(self._mark) if self._mark else super().data()
 
     def body(self) -> QByteArray:
         """What has not been sent yet; nobody keeps the whole."""
-        return self._buffer.data()
+        return super().data()
 
     def truncate(self) -> None:
+        if not self._mark:
+            super().truncate()
+            return
         self._buffer.buffer().truncate(self._mark)
         self._buffer.seek(self._mark)
 
@@ -144,6 +147,12 @@ class StreamedResponse(QgsBufferServerResponse):
         return self._feedback
 
     # Our own side.
+
+    @cached_property
+    def _buffer(self) -> QBuffer:
+        buffer = super().io()
+        assert isinstance(buffer, QBuffer)
+        return buffer
 
     @property
     def started(self) -> bool:
@@ -161,7 +170,7 @@ class StreamedResponse(QgsBufferServerResponse):
 
     def _pass_on(self, *, last: bool) -> None:
         cancelled = self.cancelled
-        data = b"" if cancelled else bytes(self._buffer.data())
+        data = b"" if cancelled else bytes(super().data())
         self._mark = 0
         self.truncate()
         if cancelled:

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from math import inf
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from qgsd.messages import Assignment, Request
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(Struct, frozen=True):
     """A request as it came, with its body, and those that are to be rendered with it."""
 
     assignment: Assignment

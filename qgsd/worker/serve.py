@@ -12,7 +12,7 @@ from pathlib import Path
 import zmq
 from qgis.core import QgsProject
 
-from qgsd import __version__, allocator, descriptors, log, messages
+from qgsd import __version__, allocator, descriptors, frames, log, messages
 from qgsd.channel import ChannelClosed
 from qgsd.child import Child
 from qgsd.cluster_key import KeyRing
@@ -64,6 +64,8 @@ class Worker:
         self.running = ""
         self.recalled = ""
         self.tidied_at = 0
+        # The most that may be open.
+        self.descriptors = descriptors.limit()
         self.inbox = Inbox()
         self.postponed: list[messages.CloseProject] = []
         self.connection = self._join()
@@ -90,14 +92,9 @@ class Worker:
                 joins=True,
             )
         )
-        self.poller = zmq.Poller()
-        for source in (
-            connection.socket,
-            connection.monitor,
-            self.child.channel.fileno(),
-            self.watch.fileno(),
-        ):
-            self.poller.register(source, zmq.POLLIN)
+        self.sources = frames.readable(
+            connection.socket, connection.monitor, self.child.channel.fileno(), self.watch.fileno()
+        )
         return connection
 
     def run(self) -> None:
@@ -106,7 +103,7 @@ class Worker:
             # The proxy may be away for long; a worker that waits for it is no broken one.
             self._announce()
         while not self.dismissed:
-            ready = dict(self.poller.poll(0 if self.inbox else _BEAT_MS))
+            ready = frames.wait(self.sources, 0 if self.inbox else _BEAT_MS)
             self.child.beat()
             if not ready and not self.inbox:
                 self._tidy()
@@ -118,6 +115,7 @@ class Worker:
             if self.connection.monitor in ready:
                 self._watch_connection()
             elif self.connection.socket in ready:
+                self._receive()
                 self.heed()
             if self.inbox:
                 self._serve_next()
@@ -181,7 +179,7 @@ class Worker:
 
     def leave_when_worn(self) -> None:
         """Before the last piece of an answer: to be heard before another request is assigned."""
-        used, limit = descriptors.in_use(), descriptors.limit()
+        used, limit = descriptors.in_use(), self.descriptors
         if used >= _FEW_DESCRIPTORS * limit and not self.draining:
             reason = f"worker {self.label} goes: {used} of {limit} descriptors are open, something leaks them"
             self.child.happened("worker.retired", reason, slot=self.child.begin.slot, pid=os.getpid())
@@ -190,17 +188,23 @@ class Worker:
     # The dispatcher.
 
     def _receive(self) -> None:
-        frames = self.connection.socket.recv_multipart()
-        self._heard(messages.decode_to_worker(frames[0]), frames[1:])
+        if received := self._next_message():
+            self._heard(*received)
 
-    def _heard(self, message: messages.ToWorker, data: list[bytes]) -> None:
+    def _next_message(self) -> tuple[messages.ToWorker, list[zmq.Frame]] | None:
+        received = frames.receive(self.connection.socket)
+        return (messages.decode_to_worker(received[0].buffer), received[1:]) if received else None
+
+    def _heard(self, message: messages.ToWorker, data: list[zmq.Frame]) -> None:
         match message:
+            case messages.Assignment() as assignment:
+                request, body, *beside = data
+                first = messages.decode_request(request.buffer)
+                joined = tuple(messages.decode_request(other.buffer) for other in beside)
+                self._assigned(Assigned(assignment, first, body.bytes, joined))
             case messages.Welcome(recalls):
                 self.connection.recalls = recalls
                 self._announce()
-            case messages.Assignment() as assignment:
-                first, *joined = map(messages.decode_request, (data[0], *data[2:]))
-                self._assigned(Assigned(assignment, first, data[1], tuple(joined)))
             case messages.Recall(id):
                 self._recall(id)
             case messages.Moving():
@@ -218,7 +222,7 @@ class Worker:
 
     def heed(self) -> None:
         """Hear all that has come. In mid-answer too: the client may want a pause."""
-        while int(self.connection.socket.get(zmq.EVENTS)) & zmq.POLLIN and not self.dismissed:
+        while frames.are_there(self.connection.socket) and not self.dismissed:
             self._receive()
 
     def _assigned(self, assigned: Assigned) -> None:
@@ -247,14 +251,13 @@ class Worker:
             if not self.connection.socket.poll(_BEAT_MS):
                 self.child.beat()
                 continue
-            frames = self.connection.socket.recv_multipart()
-            match messages.decode_to_worker(frames[0]):
-                case messages.Resume(resumed) if resumed == id:
+            match self._next_message():
+                case (messages.Resume(resumed), _) if resumed == id:
                     return
-                case messages.Hold() | messages.Resume():
+                case None | (messages.Hold() | messages.Resume(), _):
                     pass
-                case other:
-                    self._heard(other, frames[1:])
+                case (other, data):
+                    self._heard(other, data)
 
     def _let_go(self, reason: str) -> None:
         if self.connection.leaving and not self.draining:
