@@ -32,8 +32,7 @@ class Announcer:
 
     def tell(self) -> None:
         """What has changed; before anybody else is told of it."""
-        changed = self._served.changes(self._projects)
-        if changed:
+        if self._projects.are_touched and (changed := self._served.changes(self._projects)):
             self._tell(changed, whole=False)
 
     def joined(self, join: messages.Join) -> None:

@@ -183,7 +183,7 @@ class Matchmaker:
         charge = Charge(arrival.tenant or arrival.key, arrival.kind, now, expected)
         self._backlog.shares.charge(charge.tenant, expected)
         queued = now - job.first.arrived_at
-        remaining = max(0.0, max((other.deadline for other in beside), default=0.0) - now, job.deadline - now)
+        remaining = max(0.0, max(one.deadline for one in (job, *beside)) - now)
         version = project.version if job.generation == project.generation else ""
         dispatch = Dispatch(
             worker,
@@ -218,6 +218,8 @@ class Matchmaker:
     def freed(self, worker: bytes, key: str) -> None:
         """It has served the key, and goes on unless it leaves: what waits for either may have its turn."""
         turns = self._backlog.turns
+        if not turns.parked:
+            return
         turns.wake(key)
         state = self._roster.get(worker)
         if state is not None and not state.leaving:

@@ -79,8 +79,6 @@ class Served:
     def changes(self, projects: Projects) -> Changes:
         """What has changed since the last time, 0 for a project that has no stamp any more."""
         changed: Changes = {}
-        if not projects.are_touched:
-            return changed
         touched, purged = projects.take_touched()
         invalid = False
         for key in touched | purged:

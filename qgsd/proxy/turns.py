@@ -189,9 +189,8 @@ class Turns:
 
     def wake_some(self, projects: Iterator[str]) -> None:
         """A worker is idle that has these open."""
-        if self._parked:
-            for project in projects:
-                self.wake(project)
+        for project in projects:
+            self.wake(project)
 
 
 class Depths:
