@@ -36,7 +36,7 @@ from qgsd.scoreboard import State
 
 logger = logging.getLogger("qgsd.dispatcher")
 
-# Seconds: life is shown at least as often, and figures at most; under load alarms are looked for as seldom.
+# Seconds: life is shown at least as often, and figures at most.
 _TICK = 0.5
 _SHOW = 0.02
 
@@ -109,7 +109,6 @@ class Dispatcher:
             now = time.monotonic()
             if now >= self.alarm:
                 self.carrier.carry_out(self.scheduler.tick(now))
-                self._set_alarm(now)
             self._show(now)
         logger.info("the last request is answered, the dispatcher goes")
         if self.doorkeeper is not None:
@@ -119,16 +118,11 @@ class Dispatcher:
     def _patience(self) -> int:
         """Milliseconds until something is to be done though nothing comes."""
         now = time.monotonic()
-        if self.unshown:
-            # So soon that an alarm set since the last one was looked for can wait for it.
-            wake = min(self.alarm, self.show_at)
-        else:
-            self._set_alarm(now)
-            wake = self.alarm
-        return int(max(0.0, min(wake, self.machines.next_alarm()) - now) * 1000) + 1
-
-    def _set_alarm(self, now: float) -> None:
         self.alarm = min(self.scheduler.next_alarm(), now + _TICK)
+        wake = min(self.alarm, self.machines.next_alarm())
+        if self.unshown:
+            wake = min(wake, self.show_at)
+        return int(max(0.0, wake - now) * 1000) + 1
 
     def _at_rest(self) -> bool:
         return self.scheduler.at_rest and not self.carrier.peers

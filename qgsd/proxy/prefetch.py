@@ -56,7 +56,8 @@ class Prefetch:
 
     def hand_over(self, now: float) -> list[Decision]:
         """No worker is idle: those who will be soon get what is next."""
-        turns, decisions = self._backlog.turns, list[Decision]()
+        turns = self._backlog.turns
+        decisions: list[Decision] = []
         while self._roster.able and (line := turns.peek()) is not None:
             job = self._backlog[turns.first(line)]
             worker = self._soonest(job, now)
