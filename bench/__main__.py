@@ -26,7 +26,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pace", type=float, default=1.0, help="scales the seconds of each measurement")
     parser.add_argument("--quick", action="store_true", help="one short round of everything, under 3 minutes")
     parser.add_argument("--only", nargs="+", metavar="WORK", choices=keys, help=f"of {', '.join(keys)}")
-    parser.add_argument("--servers", nargs="+", default=list(servers.known), choices=list(servers.known))
+    parser.add_argument(
+        "--servers",
+        nargs="+",
+        choices=list(servers.known),
+        help="all; with --quick but those of own pictures",
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data, built if need be")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--chart", type=Path, help="write an SVG chart to this file")
@@ -56,6 +61,10 @@ def main() -> None:
     options = _arguments()
     if options.quick:
         options.rounds, options.pace = 1, 0.2
+    if not options.servers:
+        options.servers = [
+            name for name, kind in servers.known.items() if not (options.quick and kind.own_pictures)
+        ]
     root = built(options.data)
     began = time.monotonic()
 

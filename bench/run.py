@@ -95,7 +95,7 @@ class Run:
         workload.prepare(folder / "reference", self.root)
         for number in range(min(self.rounds, workload.rounds)):
             limits = workload.limits if InProcess.name in self.servers else ()
-            for kind in (*kinds, *(limits[:1] if number or self.pace < 1 else limits)):
+            for kind in (*kinds, *limits):
                 try:
                     measured = workload.measure(kind, folder / f"{kind.name}-{number}", self.root, self.pace)
                 except ServerFailed as failed:

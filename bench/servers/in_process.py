@@ -89,17 +89,24 @@ class InProcess:
         """QGIS's own answer."""
         self._tell(self.processes[0], self._answer_job(request))
         self._hear(self.processes[0])
-        return (self.folder / "body0").read_bytes()
+        return self._body(0)
 
-    def with_expected(self, requests: list[Request]) -> tuple[Request, ...]:
-        """The same requests, each with the status and body that QGIS itself gives."""
+    def _body(self, number: int) -> bytes:
+        return (self.folder / f"body{number}").read_bytes()
+
+    def with_expected(
+        self, requests: list[Request], bodies: dict[str, bytes] | None = None
+    ) -> tuple[Request, ...]:
+        """The same requests, each with the status and body that QGIS itself gives. `bodies`: kept by path."""
         told: list[Request] = []
         for some in _batched(requests, len(self.processes)):
             asked = list(zip(some, self.processes, strict=False))
             for number, (request, process) in enumerate(asked):
                 self._tell(process, self._answer_job(request, number))
-            for request, process in asked:
+            for number, (request, process) in enumerate(asked):
                 answer = self._hear(process)
+                if bodies is not None:
+                    bodies[request.path] = self._body(number)
                 length, crc = answer["expected"]
                 told.append(replace(request, status=answer["status"], expected=(length, crc)))
         return tuple(told)

@@ -17,13 +17,13 @@ def known() -> list[Workload | Alone[Any]]:
     return [
         Repeated("capabilities", "GetCapabilities", requests.capabilities()),
         NotModified(requests.capabilities()),
-        Throughput("legend", "GetLegendGraphic, 200 different", requests.legends(), 2.0, pictures=True),
+        Throughput("legend", "GetLegendGraphic, 200 different", requests.legends(), 1.5, pictures=True),
         Repeated("same-tile", "GetMap 256 px, always the same", requests.tile(33, 21)),
-        Throughput("tiles", "GetMap 256 px, 400 different", requests.tiles(), 4.0, pictures=True),
+        Throughput("tiles", "GetMap 256 px, 400 different", requests.tiles(), 3.0, pictures=True),
         Throughput(
-            "light-tiles", "GetMap 256 px, 400 light ones", requests.light_tiles(), 2.0, pictures=True
+            "light-tiles", "GetMap 256 px, 400 light ones", requests.light_tiles(), 1.5, pictures=True
         ),
-        Throughput("labelled", "labelled map 800×400", requests.labelled_maps(), 4.0, pictures=True),
+        Throughput("labelled", "labelled map 800×400", requests.labelled_maps(), 3.0, pictures=True),
         Throughput(
             "features",
             "GetFeature 2.2 MB",

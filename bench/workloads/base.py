@@ -79,7 +79,7 @@ class Workload(ABC):
 class Alone(ABC, Generic[_S]):
     """Measured by starting the server itself: start-up, memory. `rounds`: so many are enough.
 
-    `limits`: what is measured without a server, for comparison; the first one in each round, the others once.
+    `limits`: what is measured without a server, for comparison.
     """
 
     key: str
@@ -121,14 +121,15 @@ class Throughput(Workload):
         self.own: dict[str, Stream] = {}
 
     def prepare(self, limit: InProcess) -> None:
-        self.limit = limit
-        self.stream = Stream(limit.with_expected(self.requests), self.connections)
+        self.bodies: dict[str, bytes] = {}
+        answers = limit.with_expected(self.requests, self.bodies if self.pictures else None)
+        self.stream = Stream(answers, self.connections)
 
     def _stream(self, server: AnyServer) -> Stream:
         if not isinstance(server, Server) or not server.own_pictures:
             return self.stream
         if server.name not in self.own:
-            answers = accepted(server, self.stream.requests, self.limit.body)
+            answers = accepted(server, self.stream.requests, self.bodies)
             self.own[server.name] = Stream(answers, self.connections)
         return self.own[server.name]
 
@@ -145,7 +146,7 @@ class Repeated(Workload):
 
     figures = rate_figures()
     connections = 4
-    seconds = 2.0
+    seconds = 1.5
 
     def __init__(self, key: str, title: str, request: Request, *, kept: bool = False) -> None:
         self.key, self.title, self.request, self.kept = key, title, request, kept

@@ -46,7 +46,7 @@ class BesideHeavy(Workload):
         Figure("p99", "ms", more=False), Figure("p50", "ms", more=False, charted=False),
         Figure("rate", "1/s"), Figure("heavy", "1/s"),
     )  # fmt: skip
-    seconds = 4.0
+    seconds = 3.5
 
     def setting(self, root: Path) -> Setting:
         return Setting(root, apart=self.key)
