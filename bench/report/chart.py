@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.report.record import OURS, Record
-from bench.servers.in_process import InProcess, InProcessBound
 
 
 def draw(record: Record, path: Path) -> None:
@@ -14,8 +13,7 @@ def draw(record: Record, path: Path) -> None:
     import pygal
     from pygal.style import CleanStyle
 
-    # The limit is no rival; the table has it.
-    rivals = [name for name in record.servers() if name not in (OURS, InProcess.name, InProcessBound.name)]
+    rivals = record.rivals()
     charted = [row for row in record.rows.values() if row.figure.charted]
     rows = [row for row in charted if any(row.ratio(OURS, name) for name in rivals)]
     style = CleanStyle(value_font_size=11, label_font_size=11)

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.servers.qgsd import Qgsd
+from bench.servers.in_process import InProcess, InProcessBound
+from bench.servers.qgsd import Qgsd, QgsdCompact
 from bench.workloads.base import Alone, Figure, Measured, Workload
 
 OURS = Qgsd.name
+VARIANT = QgsdCompact.name
 
 
 @dataclass
@@ -64,6 +66,11 @@ class Record:
         for row in self.rows.values():
             found |= dict.fromkeys(row.values)
         return list(found)
+
+    def rivals(self) -> list[str]:
+        """The servers that are not ours."""
+        others = (OURS, VARIANT, InProcess.name, InProcessBound.name)
+        return [name for name in self.servers() if name not in others]
 
     def as_json(self) -> dict[str, Any]:
         """Everything, for machines. Ratios are qgsd's to each of the others; more than 1: it is ahead."""

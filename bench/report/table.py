@@ -3,25 +3,26 @@
 
 from __future__ import annotations
 
-from bench.report.record import OURS, Record, Row
+from bench.report.record import OURS, VARIANT, Record, Row
 from bench.servers.in_process import InProcess, InProcessBound
 
 
 def for_docs(record: Record) -> str:
     """The figures that matter, beside each other; against the limit where there is one."""
-    rivals = [name for name in record.servers() if name not in (OURS, InProcess.name, InProcessBound.name)]
-    ratios = [*(f"qgsd / {name}" for name in rivals), "qgsd / limit"]
-    head = ["work", OURS, *rivals, "in process", *ratios]
+    rivals, ours = record.rivals(), [name for name in (OURS, VARIANT) if name in record.servers()]
+    ratios = [*(f"{name} / {rival}" for rival in rivals for name in ours), "qgsd / limit"]
+    head = ["work", *ours, *rivals, "in process", *ratios]
     lines = [_line(head), _line(["---"] * len(head))]
     for row in record.rows.values():
         if not row.figure.charted or not row.values:
             continue
-        limits = [name for name in (InProcessBound.name, InProcess.name) if row.median(name) is not None]
-        values = [_value(record, row, name) for name in (OURS, *rivals, InProcess.name)]
-        if InProcessBound.name in limits:
-            values[-1] += f" (bound: {_value(record, row, InProcessBound.name)})"
-        compared = [_ratio(row, name) for name in (*rivals, *limits[:1])]
-        lines.append(_line([_title(row), *values, *compared, *(["–"] if not limits else [])]))
+        values = [_value(record, row, name) for name in (*ours, *rivals, InProcess.name)]
+        limit = InProcess.name
+        if row.median(InProcessBound.name) is not None:
+            limit = InProcessBound.name
+            values[-1] += f" (bound: {_value(record, row, limit)})"
+        compared = [_ratio(row, rival, name) for rival in rivals for name in ours]
+        lines.append(_line([_title(row), *values, *compared, _ratio(row, limit)]))
     return "\n".join([*lines, *_troubles(record)])
 
 
@@ -55,9 +56,9 @@ def _value(record: Record, row: Row, server: str) -> str:
     return f"{value:.4g}" + (f" ({failed} of {answers} wrong)" if failed else "")
 
 
-def _ratio(row: Row, other: str) -> str:
+def _ratio(row: Row, other: str, ours: str = OURS) -> str:
     """How much better; for times the inverse, so that more than 1 always means that qgsd is ahead."""
-    ratio = row.ratio(OURS, other)
+    ratio = row.ratio(ours, other)
     return "–" if ratio is None else f"{ratio:.3g}"
 
 
