@@ -68,7 +68,11 @@ class OneRequest(HTTP1Connection):
 
     async def _take_body(self, body: Awaitable[None], delegate: HTTPMessageDelegate) -> None:
         try:
-            await body
+            try:
+                await body
+            except AssertionError as error:
+                # What tornado before 6.6 has to say of the end of a chunk.
+                raise HTTPInputError("a chunk does not end where it should") from error
             self._pass_on(delegate)
         except Exception as error:
             self._break(error, delegate)
