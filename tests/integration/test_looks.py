@@ -96,6 +96,8 @@ def judge(page: Page, name: str, *, whole: bool = False) -> None:
     papers = set()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
+        # The page hears of it a moment later, if it is busy.
+        until(page, f"matchMedia('(prefers-color-scheme: {scheme})').matches")
         papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         assert picture(page, f"{name}-{scheme}", whole=whole).stat().st_size > 10_000
         assert obstacles(page) == []
