@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PNG pictures of maps in fewer bytes and half the time. Loaded before libpng (LD_PRELOAD, see ld.so(8)) this stands
+ * PNG pictures of maps in fewer bytes and less time. Loaded before libpng (LD_PRELOAD, see ld.so(8)) this stands
  * between Qt and four functions of libpng, by their names.
  *
  * libpng tries five filters on each row and takes the one that looks best. That pays for photographs and shaded
@@ -103,7 +103,7 @@ static void judge(const libpng *png, png_row *rows, size_t count) {
     size_t same = 0;
     for (size_t y = 0; y < count; y++)
         same += repeated(rows[y], now.width, now.pixel);
-    if (5 * same >= 2 * count * now.width)
+    if (count && 5 * same >= 2 * count * now.width)
         png->set_filter(now.writer, 0, NO_FILTER);
     now.pixel = 0;
 }
